@@ -1,0 +1,217 @@
+"""The measurements themselves. Each returns plain dicts of figures; report.py puts them together."""
+
+import dataclasses
+import pathlib
+import time
+
+from suite import client
+from suite.load import Load
+from suite.postgres import DATABASE, PASSWORD, USER, BackendSampler
+from suite.probes import HeapCounters, PerfCounters, Strace, Usage, resident_bytes
+from suite.targets import POOL_SIZE
+
+COUNTER_SOURCE = pathlib.Path(__file__).parent.parent / "malloc_count.c"
+
+
+@dataclasses.dataclass(frozen=True)
+class Workload:
+    """One way to load a pooler with pgbench -S."""
+
+    name: str
+    protocol: str
+    clients: int
+
+    def fits(self, target):
+        return (self.clients <= target.max_clients
+                and (self.protocol != "prepared" or target.supports_prepared))
+
+
+WORKLOADS = (
+    Workload("simple-1", "simple", 1),
+    Workload("simple-64", "simple", 64),
+    Workload("extended-64", "extended", 64),
+    Workload("prepared-64", "prepared", 64),
+    Workload("simple-1000", "simple", 1000),
+    Workload("extended-1000", "extended", 1000),
+)
+
+
+class Bench:
+    """Host, server and the way to it: what every measurement needs."""
+
+    def __init__(self, host, postgres, server_socket):
+        self.host = host
+        self.postgres = postgres
+        self._server_socket = server_socket
+
+    def timed_round(self, target, workload, seconds):
+        """CPU, throughput and latency over one window, with nothing attached to the pooler."""
+        with self._started(target) as running, BackendSampler(self.postgres) as backends:
+            with self._load(running, workload) as load:
+                before = Usage(running.pid)
+                time.sleep(seconds)
+                after = Usage(running.pid)
+            latencies = load.transactions(before.at, after.at)
+            window = after.since(before)
+            count = max(len(latencies), 1)
+            figures = {
+                "tps": len(latencies) / window["seconds"],
+                "p50_us": _percentile(latencies, 50), "p99_us": _percentile(latencies, 99),
+                "foreign": window["foreign"], "steal": window["steal"],
+                "errors": load.errors, "error_texts": load.error_texts(),
+                "most_servers": backends.most,
+            }
+            if running.pid:
+                figures |= {"cpu_us": window["cpu_ns"] / 1000 / count,
+                            "user_part": window["user_part"]}
+            return figures
+
+    def counted_run(self, target, workload, seconds):
+        """Instructions, then system calls, over two windows of one run. Not timed."""
+        perf = self.host.perf
+        windows = ([["instructions:u", "instructions:k"]] if perf.instructions else [])
+        if perf.syscalls:
+            windows.append(["raw_syscalls:sys_enter"]
+                           + [f"syscalls:sys_enter_{name}" for name in perf.named])
+        use_strace = not perf.syscalls and perf.strace
+        figures = {}
+        if not windows and not use_strace:
+            return figures
+        spans = []
+        with self._started(target) as running:
+            with self._load(running, workload) as load:
+                for events in windows:
+                    counters = PerfCounters(running.pid, events)
+                    counters.enable()
+                    start = time.time()
+                    time.sleep(seconds)
+                    counters.disable()
+                    spans.append((start, time.time(), counters.read()))
+                if use_strace:
+                    tracer = Strace(running.pid)
+                    start = time.time()
+                    time.sleep(seconds)
+                    spans.append((start, time.time(), tracer.read()))
+            for start, end, counts in spans:
+                transactions = max(len(load.transactions(start, end)), 1)
+                figures |= _per_transaction(counts, transactions)
+        return figures
+
+    def heap_run(self, target, workload, seconds):
+        """Heap calls a transaction after warm-up."""
+        counters = HeapCounters(self.host, COUNTER_SOURCE)
+        with self._started(target, counters.environment) as running:
+            with self._load(running, workload) as load:
+                start, before = time.time(), counters.read()
+                time.sleep(seconds)
+                after, end = counters.read(), time.time()
+        if before["malloc"] == 0:
+            return {}  # statically linked, or the loader refused the library
+        transactions = max(len(load.transactions(start, end)), 1)
+        grown = {slot: after[slot] - before[slot] for slot in counters.SLOTS}
+        calls = sum(grown[slot] for slot in ("malloc", "calloc", "realloc", "aligned"))
+        return {"heap_calls": calls / transactions, "heap_bytes": grown["bytes"] / transactions}
+
+    def idle_clients(self, target, wanted, settle):
+        """Memory of clients that are logged in and silent, and what their silence costs in CPU.
+
+        `settle`: seconds after the last query, in which timers of logins may run out unmeasured.
+        """
+        warm = 200
+        wanted = min(wanted, target.max_clients - 10, self.host.descriptors - 500)
+        with self._started(target) as running:
+            clients = []
+            try:
+                clients += [self._login(running) for _ in range(warm)]
+                baseline = resident_bytes(running.pid)
+                start, cpu = time.time(), Usage(running.pid)
+                clients += [self._login(running) for _ in range(wanted - warm)]
+                login = Usage(running.pid).since(cpu)
+                login_seconds = time.time() - start
+                logged_in = resident_bytes(running.pid)
+                for each in clients:
+                    each.query("SELECT 1")
+                queried = resident_bytes(running.pid)
+                time.sleep(settle)
+                quiet = Usage(running.pid)
+                time.sleep(3)
+                silence = Usage(running.pid).since(quiet)
+                alive = sum(_answers(each) for each in clients)
+            finally:
+                for each in clients:
+                    each.close()
+            added = wanted - warm
+            return {
+                "clients": wanted, "errors": wanted - alive,
+                "foreign": login["foreign"], "steal": login["steal"],
+                "bytes_logged_in": (logged_in - baseline) / added,
+                "bytes_after_query": (queried - baseline) / added,
+                "rss_mib": queried / 2**20,
+                "login_cpu_us": login["cpu_ns"] / 1000 / added,
+                "logins_per_s": added / login_seconds,
+                "idle_cpu_ms_per_s": silence["cpu_ns"] / 1e6 / silence["seconds"],
+            }
+
+    def crowd(self, target, clients, seconds):
+        """Many more clients than servers: who got an error, who waited, how many servers there were."""
+        return self.timed_round(target, Workload("crowd", "simple", clients), seconds) | {
+            "clients": clients, "bound": POOL_SIZE}
+
+    def _login(self, running):
+        return client.Client(running.address, USER, DATABASE, PASSWORD)
+
+    def _load(self, running, workload):
+        return Load(self.host, running.address, workload.protocol, workload.clients)
+
+    def _started(self, target, environment=None):
+        return _Started(self, target, environment)
+
+    def start(self, target, environment):
+        self.postgres.wait_until_unused()
+        return target.start(self.postgres, self._server_socket, environment)
+
+
+class _Started:
+    """A target for the time of a `with`; a pooler that dies meanwhile is an error."""
+
+    def __init__(self, bench, target, environment):
+        self._bench, self._target, self._environment = bench, target, environment
+
+    def __enter__(self):
+        self._running = self._bench.start(self._target, self._environment)
+        return self._running
+
+    def __exit__(self, failure, *_):
+        died = self._running.died()
+        self._running.stop()
+        if died and not failure:
+            raise RuntimeError(f"{self._target.name} died while it was measured")
+
+
+def _per_transaction(counts, transactions):
+    figures, calls = {}, {}
+    for event, count in counts.items():
+        each = count / transactions
+        if event == "instructions:u":
+            figures["insn_user"] = each
+        elif event == "instructions:k":
+            figures["insn_kernel"] = each
+        elif event in ("raw_syscalls:sys_enter", "total"):
+            figures["syscalls"] = each
+        else:
+            calls[event.removeprefix("syscalls:sys_enter_")] = each
+    if calls:
+        figures["syscall_mix"] = {name: each for name, each in
+                                  sorted(calls.items(), key=lambda c: -c[1]) if each >= 0.005}
+    return figures
+
+
+def _percentile(ordered, percent):
+    return ordered[min(len(ordered) - 1, len(ordered) * percent // 100)] if ordered else 0
+
+
+def _answers(each):
+    try:
+        return each.query("SELECT 1") == [["1"]]
+    except (OSError, client.ServerError):
+        return False

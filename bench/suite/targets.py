@@ -1,0 +1,156 @@
+"""What is compared: PgBouncer, pgweir, and no pooler at all. One fresh process a run."""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+
+from suite import client, host as host_module
+from suite.postgres import DATABASE, PASSWORD, USER
+
+POOL_SIZE = 20
+MAX_CLIENTS = 12_000
+
+
+class Direct:
+    """PostgreSQL itself, for the side figures (throughput, latency)."""
+
+    name = "direct"
+    version = "no pooler"
+    supports_prepared = True
+    max_clients = 90
+
+    def start(self, postgres, _server_socket, _environment=None):
+        return Running(postgres.address, None)
+
+
+class Pooler:
+    """Starts a pooler that listens on 127.0.0.1 in transaction mode with POOL_SIZE servers."""
+
+    max_clients = MAX_CLIENTS
+
+    def __init__(self, host, program):
+        self._host = host
+        self._program = program
+
+    def start(self, postgres, server_socket, environment=None):
+        """`server_socket`: tcp or unix, the pooler's way to PostgreSQL. Returns a Running."""
+        port = host_module.free_port()
+        server = postgres.socket_dir if server_socket == "unix" else "127.0.0.1"
+        command = self._command(port, server, postgres)
+        process = self._host.start(self._host.server_command(*command), f"{self.name}.log",
+                                   env=os.environ | (environment or {}))
+        running = Running(("127.0.0.1", port), process)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                client.Client(running.address, USER, DATABASE, PASSWORD).close()
+                return running
+            except (OSError, client.ServerError) as problem:
+                if process.poll() is not None or time.monotonic() > deadline:
+                    running.stop()
+                    raise RuntimeError(f"{self.name} does not serve ({problem}): "
+                                       + self._last_words()) from problem
+                time.sleep(0.05)
+
+    def _last_words(self):
+        lines = (self._host.work / f"{self.name}.log").read_text(errors="replace").splitlines()
+        return lines[-1] if lines else "it logged nothing"
+
+
+class PgBouncer(Pooler):
+    name = "pgbouncer"
+
+    def __init__(self, host, program):
+        super().__init__(host, program)
+        text = host.run(program, "--version").splitlines()[0]
+        self.version = text
+        number = re.search(r"(\d+)\.(\d+)", text)
+        self.supports_prepared = (int(number[1]), int(number[2])) >= (1, 21)
+
+    def _command(self, port, server, postgres):
+        # server_tls_sslmode: newer versions default to prefer, which would encrypt one side only.
+        extra = "max_prepared_statements = 200\n" if self.supports_prepared else ""
+        self._host.write("userlist.txt", f'"{USER}" "{postgres.secret}"\n')
+        config = self._host.write("pgbouncer.ini", f"""[databases]
+{DATABASE} = host={server} port={postgres.port} dbname={DATABASE}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = scram-sha-256
+auth_file = {self._host.work}/userlist.txt
+pool_mode = transaction
+default_pool_size = {POOL_SIZE}
+max_client_conn = {MAX_CLIENTS}
+server_tls_sslmode = disable
+log_connections = 0
+log_disconnections = 0
+log_stats = 0
+{extra}""")
+        return [self._program, config]
+
+
+class Pgweir(Pooler):
+    name = "pgweir"
+    supports_prepared = False  # 0.1: a named statement stays on the server it was sent to
+
+    def __init__(self, host, program, workers=1, name="pgweir"):
+        super().__init__(host, host.install(program))
+        self.name = name
+        self._workers = workers
+        self.version = host.run(self._program, "--version").splitlines()[0]
+
+    def _command(self, port, server, postgres):
+        config = self._host.write(f"{self.name}.toml", f"""[listen]
+addresses = ["127.0.0.1"]
+port = {port}
+[log]
+level = "warn"
+[workers]
+count = {self._workers}
+[auth]
+method = "scram-sha-256"
+[limits]
+max_clients = {MAX_CLIENTS}
+[pool]
+mode = "transaction"
+size = {POOL_SIZE}
+[database.{DATABASE}]
+host = "{server}"
+port = {postgres.port}
+[user.{USER}]
+password = "{postgres.secret}"
+""")
+        return [self._program, "run", "-c", config]
+
+
+class Running:
+    """A started target: `address` for clients; `pid` is None for the direct connection."""
+
+    def __init__(self, address, process):
+        self.address = address
+        self._process = process
+        self.pid = process.pid if process else None
+
+    def stop(self):
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(10)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        self._process.wait()
+
+    def died(self):
+        return self._process is not None and self._process.poll() is not None
+
+
+def find_pgbouncer():
+    path = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
+    if not path:
+        raise SystemExit("bench: pgbouncer is not installed (give --targets without it)")
+    return path

@@ -1,0 +1,58 @@
+// The running pgweir: workers, listener, signals, reload. The only place that knows all types.
+#pragma once
+
+#include "pgweir/admin/console.hpp"
+#include "pgweir/app/listener.hpp"
+#include "pgweir/config/load.hpp"
+#include "pgweir/session/worker.hpp"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace pgweir::app {
+
+// Lives on the control thread, which is the one that calls run().
+//
+//   SIGHUP            reload; the log file is opened anew
+//   SIGTERM, SIGINT   drain: no new clients, transactions finish, at most timeouts.shutdown
+//   a second of them  stop now
+//   SIGQUIT           stop now
+class server_process {
+public:
+    explicit server_process(std::shared_ptr<const config::snapshot> snapshot);
+    ~server_process();
+
+    // Serves until it is told to end; returns the exit code. Throws std::runtime_error when it
+    // cannot start.
+    int run();
+
+private:
+    void make_workers();
+    void watch_signals();
+    void on_signal(int number);
+    session::reload_outcome reload();
+    void apply_limits();
+    void drain();
+    void stop(int exit_code);
+    void on_client(int fd);
+
+    std::shared_ptr<const config::snapshot> snapshot_;
+    boost::asio::io_context io_;
+    boost::asio::signal_set signals_;
+    boost::asio::steady_timer shutdown_timer_;
+    admin::console_service console_;
+    session::fleet fleet_;
+    std::vector<std::unique_ptr<session::worker>> workers_;
+    listener listener_;
+    std::size_t next_worker_ = 0;
+    unsigned drained_workers_ = 0;
+    bool draining_ = false;
+    int exit_code_ = 0;
+};
+
+}  // namespace pgweir::app

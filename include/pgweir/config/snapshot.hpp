@@ -1,0 +1,177 @@
+// The whole configuration as one immutable value, validated before anyone sees it.
+#pragma once
+
+#include "pgweir/base/secret.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pgweir::config {
+
+using milliseconds = std::chrono::milliseconds;
+
+// When a server is given back: at the client's end, at the transaction's end, or after each query.
+enum class pool_mode : std::uint8_t { session, transaction, statement };
+// When a server is cleaned between two clients in transaction and statement mode: only after its
+// client did something that leaves session state behind, or always.
+enum class cleaning : std::uint8_t { when_dirty, always };
+enum class login_method : std::uint8_t { trust, password, md5, scram_sha_256 };
+enum class log_format : std::uint8_t { text, json };
+enum class console_role : std::uint8_t { none, stats, admin };
+
+[[nodiscard]] const char* to_string(pool_mode) noexcept;
+[[nodiscard]] const char* to_string(cleaning) noexcept;
+[[nodiscard]] const char* to_string(login_method) noexcept;
+
+// [listen]; needs a restart.
+struct listen_settings {
+    std::vector<std::string> addresses{"127.0.0.1"};  // IPv4/IPv6 literals or names; "*" = all
+    std::uint16_t port = 6432;
+    std::string unix_socket_dir;  // empty: no unix socket; else DIR/.s.PGSQL.<port>
+    std::uint32_t unix_socket_mode = 0777;
+    int backlog = 4096;
+};
+
+// [log]; level is reloaded.
+struct log_settings {
+    std::string level = "info";  // trace, debug, info, warn, error
+    log_format format = log_format::text;
+    std::string file;          // empty: standard error
+    bool connections = false;  // one line a client that comes and goes
+};
+
+// [workers]; needs a restart.
+struct worker_settings {
+    unsigned count = 0;  // 0: one a core
+};
+
+// [auth]
+struct auth_settings {
+    login_method method = login_method::scram_sha_256;
+};
+
+// [limits]
+struct limit_settings {
+    unsigned max_clients = 10'000;
+    unsigned max_login_clients = 2'000;  // connections that are not logged in yet
+};
+
+// [tcp]; both legs.
+struct tcp_settings {
+    bool keepalive = true;
+    std::chrono::seconds keepalive_idle{60};
+    std::chrono::seconds keepalive_interval{10};
+    int keepalive_count = 6;
+    milliseconds user_timeout{60'000};  // TCP_USER_TIMEOUT; 0: the kernel's default
+};
+
+// [timeouts]: what a client may take; 0 = no limit.
+struct timeout_settings {
+    milliseconds client_login{60'000};
+    milliseconds client_idle{0};       // no query and no transaction
+    milliseconds query{0};             // one query running on a server
+    milliseconds query_wait{120'000};  // waiting for a server
+    milliseconds idle_in_transaction{0};
+    milliseconds transaction{0};
+    milliseconds shutdown{30'000};  // SIGTERM: how long transactions may take to finish
+};
+
+// [pool], and what a database or a user says differently.
+struct pool_settings {
+    pool_mode mode = pool_mode::transaction;
+    unsigned size = 20;  // server connections of one (database, user)
+    unsigned min_size = 0;
+    unsigned reserve_size = 0;  // further ones, once a client waited reserve_after
+    milliseconds reserve_after{5'000};
+    unsigned max_parallel_connects = 4;  // server logins under way at once, a pool
+    milliseconds server_connect_timeout{15'000};
+    milliseconds server_lifetime{3'600'000};
+    milliseconds server_idle_timeout{600'000};
+    milliseconds server_check_delay{30'000};  // idle for longer: a Sync must be answered before use
+    milliseconds server_close_timeout{
+        5'000};  // a closing backend's permit returns at the latest then
+    cleaning clean = cleaning::when_dirty;
+};
+
+// [database.NAME]; "*" stands for every database not named.
+struct database_settings {
+    std::string name;  // as clients call it, or "*"
+    std::string host =
+        "127.0.0.1";  // name, address, or directory of a unix socket ("/run/postgresql")
+    std::uint16_t port = 5432;
+    std::string dbname;         // on the server; empty: as the client calls it
+    std::string user;           // forced user towards the server; empty: the client's
+    base::secret password;      // of the forced user: plain, "md5..." or a ClientKey is not stored
+    pool_settings pool;         // [pool] with this database's keys laid over it
+    timeout_settings timeouts;  // [timeouts] with this database's keys laid over it
+    unsigned max_server_connections = 0;  // over all its pools; 0 = no limit
+    unsigned max_client_connections = 0;
+};
+
+// What one user says differently; absent = as the database says.
+struct user_pool_overrides {
+    std::optional<pool_mode> mode;
+    std::optional<unsigned> size;
+    std::optional<unsigned> min_size;
+    std::optional<unsigned> reserve_size;
+};
+struct user_timeout_overrides {
+    std::optional<milliseconds> client_idle;
+    std::optional<milliseconds> query;
+    std::optional<milliseconds> query_wait;
+    std::optional<milliseconds> idle_in_transaction;
+    std::optional<milliseconds> transaction;
+};
+
+// [user.NAME]
+struct user_settings {
+    std::string name;
+    base::secret password;  // plain, "md5" + 32 hex digits, or "SCRAM-SHA-256$..." as in pg_authid
+    // Plain password that pgweir presents to the server where `password` is a verifier that differs
+    // from the server's, or md5; absent: password itself, or SCRAM pass-through.
+    base::secret server_password;
+    console_role console = console_role::none;
+    user_pool_overrides pool;
+    user_timeout_overrides timeouts;
+    unsigned max_server_connections = 0;  // over all pools of this user; 0 = no limit
+    unsigned max_client_connections = 0;
+};
+
+// One key as SHOW CONFIG prints it.
+struct effective_key {
+    std::string key;      // "pool.size"
+    std::string value;    // as it would be written in TOML; secrets as "********"
+    std::string initial;  // the default
+    bool reloadable = false;
+};
+
+// Immutable once loaded; shared by all threads through shared_ptr<const snapshot>.
+struct snapshot {
+    std::string path;  // the file it was read from
+    listen_settings listen;
+    log_settings log;
+    worker_settings workers;
+    auth_settings auth;
+    limit_settings limits;
+    tcp_settings tcp;
+    timeout_settings timeouts;
+    pool_settings pool;
+    std::map<std::string, database_settings, std::less<>> databases;  // by name, "*" among them
+    std::map<std::string, user_settings, std::less<>> users;
+    std::vector<effective_key> keys;  // global sections only, sorted by key
+
+    // The database a client asked for: its own section, else "*", else null.
+    [[nodiscard]] const database_settings* find_database(std::string_view name) const;
+    [[nodiscard]] const user_settings* find_user(std::string_view name) const;
+};
+
+// Pool and timeouts of (database, user): the database's, with the user's overrides laid over.
+[[nodiscard]] pool_settings effective_pool(const database_settings&, const user_settings*);
+[[nodiscard]] timeout_settings effective_timeouts(const database_settings&, const user_settings*);
+
+}  // namespace pgweir::config

@@ -1,0 +1,122 @@
+// What the parts of pgweir say about themselves: plain rows, filled by workers, shown by the
+// console.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace pgweir::metrics {
+
+// Counters of one database on one worker. Written by that worker only; summed over workers.
+struct traffic {
+    std::uint64_t server_assignments = 0;
+    std::uint64_t transactions = 0;
+    std::uint64_t queries = 0;
+    std::uint64_t bytes_received = 0;  // from clients
+    std::uint64_t bytes_sent = 0;      // to clients
+    std::uint64_t transaction_us = 0;
+    std::uint64_t query_us = 0;
+    std::uint64_t wait_us = 0;        // clients waiting for a server
+    std::uint64_t client_parses = 0;  // named ones
+    std::uint64_t server_parses = 0;
+    std::uint64_t binds = 0;
+    std::uint64_t client_logins = 0;
+
+    traffic& operator+=(const traffic& o) noexcept;
+};
+
+enum class client_state : std::uint8_t { login, idle, active, waiting };
+// Every permit of a pool is in exactly one of these; see pool::budget.
+enum class server_state : std::uint8_t {
+    connecting,  // TCP connect and login
+    idle,        // ready for the next client
+    active,      // serving a client
+    checking,    // was idle for long: must answer a Sync first
+    cleaning,    // session state of the last client is being removed, or the next one's set
+    cancelling,  // a cancel request for its query is under way
+    moving,      // changing to another worker
+    closing,     // told to end; the backend may still live
+};
+inline constexpr std::size_t server_state_count = 8;
+
+[[nodiscard]] const char* to_string(client_state) noexcept;
+[[nodiscard]] const char* to_string(server_state) noexcept;
+
+struct client_row {
+    std::uint64_t id = 0;
+    std::string user, database, application_name;
+    client_state state = client_state::login;
+    std::string address;  // "127.0.0.1", "unix"
+    int port = 0;
+    std::string local_address;
+    int local_port = 0;
+    std::chrono::system_clock::time_point connected, last_request;
+    std::uint64_t wait_us = 0;        // waiting since, 0 unless waiting
+    std::uint64_t linked_server = 0;  // server_row::id, 0: none
+    unsigned worker = 0;
+};
+
+struct server_row {
+    std::uint64_t id = 0;
+    std::string user, database, application_name;
+    server_state state = server_state::connecting;
+    std::string address;
+    int port = 0;
+    std::string local_address;
+    int local_port = 0;
+    std::chrono::system_clock::time_point connected, last_request;
+    bool close_needed = false;
+    std::uint64_t linked_client = 0;
+    std::int32_t backend_pid = 0;
+    unsigned worker = 0;
+};
+
+struct pool_row {
+    std::string database, user, mode;
+    unsigned clients_active = 0, clients_idle = 0, clients_waiting = 0;
+    std::array<unsigned, server_state_count> servers{};  // by server_state
+    std::uint64_t longest_wait_us = 0;
+};
+
+struct database_row {
+    std::string name, host, dbname, forced_user, mode;
+    std::uint16_t port = 0;
+    unsigned pool_size = 0, min_pool_size = 0, reserve_size = 0;
+    std::int64_t server_lifetime_s = 0;
+    unsigned max_connections = 0, current_connections = 0;
+    unsigned max_client_connections = 0, current_client_connections = 0;
+};
+
+struct traffic_row {
+    std::string database;
+    traffic total;
+    traffic average;  // per second over the last finished period; times are per item
+};
+
+// What a console command needs; every worker fills in its part, the asker merges.
+enum class part : std::uint8_t {
+    clients = 1,
+    servers = 2,
+    pools = 4,
+    databases = 8,
+    traffic = 16,
+    counts = 32
+};
+
+struct report {
+    std::vector<client_row> clients;
+    std::vector<server_row> servers;
+    std::vector<pool_row> pools;          // merged by (database, user), sorted
+    std::vector<database_row> databases;  // sorted by name
+    std::vector<traffic_row> traffics;    // merged and sorted by database
+    std::uint64_t used_clients = 0, login_clients = 0, used_servers = 0, free_servers = 0;
+    std::uint64_t users = 0;
+
+    // Adds another worker's part: appends clients and servers, sums what has the same name.
+    void merge(report&& other);
+};
+
+}  // namespace pgweir::metrics

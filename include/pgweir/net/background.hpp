@@ -1,0 +1,40 @@
+// Threads for work that would stall a worker: password hashing, name look-ups, file reads.
+#pragma once
+
+#include "pgweir/net/task.hpp"
+
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace pgweir::net {
+
+// A few threads and a bounded queue. Tasks hand their results back with loop::post(). Any thread
+// may submit. Destruction drops what has not begun and waits for what has.
+class background {
+public:
+    background(unsigned threads, std::size_t queue_limit);
+    ~background();
+    background(const background&) = delete;
+    background& operator=(const background&) = delete;
+
+    // False when the queue is full: the caller must fail its request, not wait.
+    [[nodiscard]] bool submit(task t);
+    // Drops what has not begun, waits for what has; submit() refuses from now on. Needed before
+    // those die whom results are posted to.
+    void stop();
+
+private:
+    void serve();
+
+    const std::size_t limit_;
+    std::mutex mutex_;
+    std::condition_variable wake_;
+    std::deque<task> queue_;
+    bool stopping_ = false;
+    std::vector<std::thread> threads_;
+};
+
+}  // namespace pgweir::net

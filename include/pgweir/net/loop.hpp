@@ -1,0 +1,94 @@
+// One worker thread's event loop: epoll, deadlines, messages from other threads.
+#pragma once
+
+#include "pgweir/base/clock.hpp"
+#include "pgweir/net/buffer.hpp"
+#include "pgweir/net/stream.hpp"
+#include "pgweir/net/task.hpp"
+#include "pgweir/net/timer.hpp"
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+namespace pgweir::net {
+
+// Something that may have to outlive the call it dies in.
+class mortal {
+public:
+    virtual ~mortal() = default;
+};
+
+// Sockets are registered once, edge-triggered, for both directions: no system call arms or pauses
+// anything afterwards. Streams remember what they may still do.
+//
+// Everything but post() and stop() belongs to the thread in run(). Owned by the worker; outlives
+// all streams, timers and buffers that use it.
+class loop {
+public:
+    // One receive. Large enough that a typical result comes in one piece, small enough to stay in
+    // the second-level cache together with what it is copied from.
+    static constexpr std::size_t scratch_size = 64 * 1024;
+
+    // Throws std::system_error when the kernel gives no descriptors.
+    loop();
+    ~loop();
+    loop(const loop&) = delete;
+    loop& operator=(const loop&) = delete;
+
+    // Serves until stop(). Tasks posted before stop() are run.
+    void run();
+    // Any thread.
+    void stop();
+    // Any thread. Tasks run in the order of their posting; those left when the loop is destroyed
+    // are dropped. One wake-up serves all tasks posted meanwhile.
+    void post(task t);
+
+    // The time at which this turn's events were received: no clock call a message.
+    [[nodiscard]] base::time_point now() const noexcept { return now_; }
+    [[nodiscard]] timer_wheel& timers() noexcept { return timers_; }
+    [[nodiscard]] buffer_pool& buffers() noexcept { return buffers_; }
+    // Shared by all streams of this loop; what is in it dies with the handler call.
+    [[nodiscard]] std::span<char> scratch() noexcept { return scratch_; }
+    // Destroys `m` at the end of this turn, when no handler of it is on the stack.
+    void bury(std::unique_ptr<mortal> m) { graves_.push_back(std::move(m)); }
+
+private:
+    friend class stream;
+    static constexpr int batch = 256;
+
+    void wait();
+    void run_tasks();
+    void run_again();
+    void add(stream& s, int fd);
+    void remove(stream& s, int fd) noexcept;
+    void call_again(stream& s) { again_.push_back(s); }
+
+    int epoll_ = -1;
+    int wake_ = -1;
+    base::time_point now_;
+    timer_wheel timers_;
+    buffer_pool buffers_;
+    std::vector<char> scratch_storage_;
+    std::span<char> scratch_;
+    stream_list again_;  // streams that had more to read than one turn's share
+    std::vector<std::unique_ptr<mortal>> graves_;
+
+    struct pending_event {
+        stream* target;
+        unsigned events;
+    };
+    std::array<pending_event, batch> events_{};
+    int event_at_ = 0;
+    int event_count_ = 0;
+
+    std::mutex mutex_;
+    std::vector<task> posted_;
+    std::vector<task> running_;
+    std::atomic<bool> stopping_ = false;
+};
+
+}  // namespace pgweir::net

@@ -1,0 +1,195 @@
+// One connection to PostgreSQL, from its permit to the end of its backend.
+#pragma once
+
+#include "pgweir/metrics/report.hpp"
+#include "pgweir/net/channel.hpp"
+#include "pgweir/net/descriptor.hpp"
+#include "pgweir/pool/server_startup.hpp"
+#include "pgweir/pool/settings.hpp"
+#include "pgweir/pool/shelf.hpp"
+#include "pgweir/pool/target.hpp"
+#include "pgweir/protocol/backend_stream.hpp"
+#include "pgweir/protocol/ledger.hpp"
+
+#include <boost/intrusive/list.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace pgweir::pool {
+
+class slice;
+class waiter;
+
+// Whoever a server serves. Called on the worker's thread; may end the lease.
+class server_user {
+public:
+    // The server's stream is readable, writable or broken.
+    virtual void on_server_io() = 0;
+    [[nodiscard]] virtual std::uint64_t user_id() const noexcept = 0;
+
+protected:
+    ~server_user() = default;
+};
+
+using idle_hook =
+    boost::intrusive::list_base_hook<boost::intrusive::tag<struct idle_tag>,
+                                     boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+using member_hook =
+    boost::intrusive::list_base_hook<boost::intrusive::tag<struct member_tag>,
+                                     boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+
+// Its state is one of metrics::server_state; enter() is the only place that changes it. Owned by
+// its slice, and lent to one server_user at a time. Worker thread only. Ends by close(): told to
+// Terminate, then waits for the backend's end of file, and only then gives its permit back.
+class server final : public net::mortal,
+                     public idle_hook,
+                     public member_hook,
+                     private net::io_handler,
+                     private net::timer,
+                     private protocol::backend_listener {
+public:
+    server(slice& home, permit right, target_ptr where, std::uint64_t id);
+    ~server() override;
+
+    // --- for the slice
+    void start();                  // resolves, connects, logs in
+    void lend(server_user& user);  // REQUIRES: idle
+    // Brings an idle server into the state `w` asks for; then the slice hands it over.
+    void prepare_for(waiter& w);
+    // The waiter it is being prepared for has left.
+    void forget_waiter() noexcept { preparing_for_ = nullptr; }
+    // A server idle for long proves that it is alive by answering a Sync.
+    void check();
+    // Tells the backend to end. `cancel`: its query, if any, is cancelled first.
+    void close(bool cancel);
+    // An idle server changes to another worker.
+    void leave_slice();
+    void join_slice(slice& to);
+
+    // --- for the lease holder
+    // Its bytes; receive() and send() as the holder likes.
+    [[nodiscard]] net::channel& channel() noexcept { return channel_; }
+    // Asks PostgreSQL to cancel the query under way; nothing when there is none.
+    void cancel();
+    // Ends the lease. `at_boundary`: no message to the server is half sent. `dirty`: clean it in
+    // any case. Whatever is not exactly known to be idle is closed, with its query cancelled unless
+    // `let_finish`.
+    void release(bool at_boundary, bool dirty, bool let_finish);
+
+    [[nodiscard]] protocol::ledger& ledger() noexcept { return ledger_; }
+    [[nodiscard]] protocol::session_marks& marks() noexcept { return marks_; }
+    [[nodiscard]] protocol::backend_stream& backend() noexcept { return backend_; }
+    [[nodiscard]] protocol::backend_listener& listener() noexcept { return *this; }
+    // The server said FATAL: it closes the connection.
+    [[nodiscard]] bool is_dying() const noexcept { return dying_; }
+
+    [[nodiscard]] metrics::server_state state() const noexcept { return state_; }
+    [[nodiscard]] const parameter_set& parameters() const noexcept { return parameters_; }
+    [[nodiscard]] const settings* applied() const noexcept { return settings_.get(); }
+    [[nodiscard]] const target& where() const noexcept { return *target_; }
+    [[nodiscard]] base::time_point born() const noexcept { return born_; }
+    [[nodiscard]] base::time_point expires() const noexcept { return expires_; }
+    [[nodiscard]] base::time_point last_used() const noexcept { return last_used_; }
+    [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
+    [[nodiscard]] metrics::server_row describe() const;
+
+private:
+    using phase = metrics::server_state;
+
+    void on_io() override;
+    void on_timer() override;
+    void on_parameter(std::string_view name, std::string_view value) override;
+    void on_error(const protocol::error_fields& error, protocol::origin owner) override;
+
+    void enter(phase next);
+    void connect_to(std::vector<net::address> addresses);
+    void connect_next();
+    void on_connected();
+    void read_login();
+    void take(server_startup::step s);
+    void on_logged_in();
+    void fail_login(connect_failure why);
+    void read_own();
+    void on_own_ready();
+    void ask(std::string_view sql);
+    void become_available();
+    void clean();
+    void settle();
+    void drain();
+    void gone();
+    void on_cancelled();
+    [[nodiscard]] bool is_reusable(bool at_boundary) const noexcept;
+
+    slice* slice_;
+    net::channel channel_;
+    permit permit_;
+    target_ptr target_;
+    const std::uint64_t id_;
+    phase state_ = phase::connecting;
+
+    std::unique_ptr<server_startup> startup_;
+    std::vector<net::address> addresses_;
+    net::address address_;
+    bool connected_ = false;
+
+    protocol::ledger ledger_;
+    protocol::backend_stream backend_;
+    protocol::session_marks marks_;
+    parameter_set parameters_;
+    std::int32_t pid_ = 0;
+    std::string key_;
+
+    settings_ptr settings_;                   // what is set now
+    settings_ptr next_settings_;              // what a preparation under way sets
+    std::optional<connect_failure> refused_;  // a preparation's error
+    waiter* preparing_for_ = nullptr;
+    server_user* user_ = nullptr;
+    bool dying_ = false;
+    unsigned cancels_ = 0;        // cancel requests under way
+    bool was_cancelled_ = false;  // one was sent since the last proof that none is pending
+    net::descriptor in_transit_;  // the socket, between two workers
+
+    base::time_point born_;
+    base::time_point expires_ = base::never;
+    base::time_point last_used_;
+    bool closing_cancels_ = false;
+    base::time_point close_by_;  // while closing: when we stop waiting for the backend
+    std::chrono::system_clock::time_point connected_at_;
+    // Callbacks from other threads hold this weakly; it dies with the server.
+    std::shared_ptr<server*> self_;
+};
+
+// The right to use a server; move-only. Without an explicit release the server is closed, since
+// nobody knows then how it was left.
+class lease {
+public:
+    lease() = default;
+    explicit lease(server& s) noexcept : server_{&s} {}
+    lease(lease&& o) noexcept : server_{std::exchange(o.server_, nullptr)} {}
+    lease& operator=(lease&& o) noexcept {
+        reset();
+        server_ = std::exchange(o.server_, nullptr);
+        return *this;
+    }
+    ~lease() { reset(); }
+
+    explicit operator bool() const noexcept { return server_ != nullptr; }
+    server* operator->() const noexcept { return server_; }
+    server& operator*() const noexcept { return *server_; }
+    [[nodiscard]] server* get() const noexcept { return server_; }
+
+    // See server::release().
+    void release(bool at_boundary, bool dirty, bool let_finish) {
+        if (auto* s = std::exchange(server_, nullptr)) {
+            s->release(at_boundary, dirty, let_finish);
+        }
+    }
+    void reset() { release(false, false, false); }
+
+private:
+    server* server_ = nullptr;
+};
+
+}  // namespace pgweir::pool

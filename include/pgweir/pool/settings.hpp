@@ -1,0 +1,43 @@
+// The settings a client asked for at startup, shared by all clients that asked for the same.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace pgweir::pool {
+
+// Immutable. Two clients want the same exactly when their settings are the same object.
+struct settings {
+    // Names in lower case, sorted, unique; values as the client gave them.
+    std::vector<std::pair<std::string, std::string>> values;
+    // Sets all values, as startup would: set_config() takes a value as it is, where SET would quote
+    // lists such as search_path. Empty when there is nothing to set.
+    std::string apply_sql;
+
+    [[nodiscard]] std::string_view value_of(std::string_view name) const noexcept;
+};
+using settings_ptr = std::shared_ptr<const settings>;
+
+// What a used server runs before its next client, as one implicit transaction: removes what
+// sessions leave behind, then sets `next` (may be null: nothing).
+[[nodiscard]] std::string preparation_sql(bool clean, const settings* next);
+
+// Interns settings. Any thread. Entries live as long as somebody holds them.
+class settings_store {
+public:
+    // Later values of a name win, as in PostgreSQL's startup packet.
+    [[nodiscard]] settings_ptr intern(std::vector<std::pair<std::string, std::string>> values);
+    [[nodiscard]] settings_ptr none() { return intern({}); }
+
+private:
+    std::mutex mutex_;
+    std::unordered_map<std::string, std::weak_ptr<const settings>> known_;
+    std::size_t sweep_at_ = 64;
+};
+
+}  // namespace pgweir::pool

@@ -1,0 +1,185 @@
+// What all workers share of one pool: its limits, its permits and who waits where.
+#pragma once
+
+#include "pgweir/base/clock.hpp"
+#include "pgweir/config/snapshot.hpp"
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace pgweir::pool {
+
+inline constexpr unsigned max_workers = 64;
+
+// A pool as clients see it. `role` is the user the client logged in as, or empty where the database
+// forces one user for all.
+struct shelf_key {
+    std::string database;
+    std::string role;
+    auto operator<=>(const shelf_key&) const = default;
+};
+
+// Client and server connections of one database or one user, over all pools and workers. The
+// limits are 0 for none.
+struct account {
+    std::atomic<unsigned> clients = 0;
+    std::atomic<unsigned> max_clients = 0;
+    unsigned servers = 0;      // guarded by the directory's mutex
+    unsigned max_servers = 0;  // guarded by the directory's mutex
+};
+
+class directory;
+class shelf;
+
+// The right to one server connection; counted from before the connect until the backend is gone.
+// Move-only; gives itself back. Any thread.
+class permit {
+public:
+    permit() = default;
+    permit(permit&& o) noexcept : shelf_{std::exchange(o.shelf_, nullptr)} {}
+    permit& operator=(permit&& o) noexcept {
+        give_back();
+        shelf_ = std::exchange(o.shelf_, nullptr);
+        return *this;
+    }
+    ~permit() { give_back(); }
+    explicit operator bool() const noexcept { return shelf_ != nullptr; }
+
+private:
+    friend class directory;
+    explicit permit(shelf& s) noexcept : shelf_{&s} {}
+    void give_back() noexcept;
+
+    shelf* shelf_ = nullptr;
+};
+
+// A slot in the client limits of a database and a user; move-only, gives itself back. Any thread.
+class client_slot {
+public:
+    enum class refusal : std::uint8_t { none, database_full, user_full };
+
+    client_slot() = default;
+    client_slot(client_slot&& o) noexcept
+        : database_{std::exchange(o.database_, nullptr)}, user_{std::exchange(o.user_, nullptr)} {}
+    client_slot& operator=(client_slot&& o) noexcept {
+        reset();
+        database_ = std::exchange(o.database_, nullptr);
+        user_ = std::exchange(o.user_, nullptr);
+        return *this;
+    }
+    ~client_slot() { reset(); }
+
+    // REQUIRES: this slot is empty.
+    refusal take(account& database, account& user) noexcept;
+
+private:
+    void reset() noexcept;
+
+    account* database_ = nullptr;
+    account* user_ = nullptr;
+};
+
+// Lives from its first use to the end of the process. The board is lock-free and any thread's; the
+// rest is guarded by the directory's mutex.
+class shelf {
+public:
+    shelf(directory& d, shelf_key k, account& db, account& user);
+    shelf(const shelf&) = delete;
+    shelf& operator=(const shelf&) = delete;
+
+    const shelf_key key;
+
+    // Where clients wait and servers idle. A worker writes its own entry and reads the others';
+    // both sides write before they read (sequentially consistent), so that a waiter and an idle
+    // server cannot miss each other.
+    struct alignas(64) entry {
+        std::atomic<std::int64_t> waiting_since = 0;  // steady clock of the oldest waiter; 0: none
+        std::atomic<std::uint32_t> idle = 0;
+    };
+    [[nodiscard]] entry& board(unsigned worker) noexcept { return board_[worker]; }
+    // Workers with waiters, a bit each.
+    std::atomic<std::uint64_t> waiting = 0;
+
+    // Logins under way on all workers, and when a failed one may be repeated (steady clock).
+    std::atomic<unsigned> connecting = 0;
+    std::atomic<unsigned> failures = 0;
+    std::atomic<std::int64_t> retry_at = 0;
+    // The server's last refusal to let us in, for those who wait in vain. Guarded by the mutex.
+    [[nodiscard]] std::string last_error() const;
+    void set_last_error(std::string text);
+
+    // Permits taken, over all workers.
+    [[nodiscard]] unsigned size() const;
+
+    directory& home() noexcept { return directory_; }
+    account& database_account() noexcept { return database_; }
+    account& user_account() noexcept { return user_; }
+
+private:
+    friend class directory;
+
+    directory& directory_;
+    account& database_;
+    account& user_;
+    std::array<entry, max_workers> board_;
+    unsigned size_ = 0;
+    unsigned limit_ = 0;
+    unsigned reserve_ = 0;
+    std::string last_error_;
+};
+
+// All shelves and accounts, and the one place where permits are counted. Any thread; nothing here
+// is on the path of a query that finds an idle server.
+class directory {
+public:
+    // `freed(shelf)` is called, outside the lock and on any thread, after a permit came back while
+    // clients of that shelf wait: one of its workers should try again. Must be set before the first
+    // permit is taken.
+    std::function<void(shelf&)> freed;
+
+    // Finds or makes. Limits are those of `pool` and the accounts, replaced at every call.
+    shelf& open(const shelf_key& key,
+                const config::pool_settings& pool,
+                const config::database_settings& database,
+                const config::user_settings* user);
+    account& database_account(const std::string& name);
+    account& user_account(const std::string& name);
+
+    enum class refusal : std::uint8_t { none, pool_full, database_full, user_full };
+    struct grant {
+        permit right;
+        refusal why = refusal::none;
+    };
+    // A permit, if the pool (with its reserve when `use_reserve`), the database and the user allow.
+    [[nodiscard]] grant take(shelf& s, bool use_reserve);
+
+    // Another pool of the same database (or user) that holds idle servers while `s` is refused for
+    // the database's (or user's) limit; null: none. The one with the most idle servers pays.
+    [[nodiscard]] shelf* find_victim(shelf& s, refusal why);
+
+    // Connections of one database now, over all its pools.
+    struct use {
+        unsigned servers = 0;
+        unsigned clients = 0;
+    };
+    [[nodiscard]] use use_of(std::string_view database) const;
+
+private:
+    friend class permit;
+    friend class shelf;
+    void give_back(shelf& s) noexcept;
+
+    mutable std::mutex mutex_;
+    std::map<shelf_key, std::unique_ptr<shelf>> shelves_;
+    std::map<std::string, std::unique_ptr<account>, std::less<>> databases_;
+    std::map<std::string, std::unique_ptr<account>, std::less<>> users_;
+};
+
+}  // namespace pgweir::pool

@@ -1,0 +1,214 @@
+// One worker's part of a pool: its servers, and the queue of its waiting clients.
+#pragma once
+
+#include "pgweir/config/snapshot.hpp"
+#include "pgweir/net/background.hpp"
+#include "pgweir/pool/key_ring.hpp"
+#include "pgweir/pool/server.hpp"
+
+#include <array>
+#include <functional>
+#include <map>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+namespace pgweir::pool {
+
+class slice;
+class slices;
+
+// A client in the queue for a server. Leaves the queue by withdraw() or by dying. Worker thread
+// only.
+class waiter : public server_user,
+               public boost::intrusive::list_base_hook<
+                   boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
+public:
+    // Its turn: the server is idle, clean, and has the settings asked for.
+    virtual void on_server(lease server) = 0;
+    // Waiting is in vain: PostgreSQL refuses the login or the settings.
+    virtual void on_refused(const connect_failure& why) = 0;
+
+    [[nodiscard]] base::time_point waiting_since() const noexcept { return since_; }
+    [[nodiscard]] bool is_waiting() const noexcept { return queue_ != nullptr; }
+    void withdraw() noexcept;
+
+protected:
+    waiter() = default;
+    ~waiter() { withdraw(); }
+
+private:
+    friend class slice;
+    friend class server;
+    slice* queue_ = nullptr;
+    server* preparing_ = nullptr;  // a server that is being made ready for us
+    settings_ptr wanted_;
+    base::time_point since_{};
+};
+
+using waiter_list = boost::intrusive::list<waiter, boost::intrusive::constant_time_size<false>>;
+using idle_list = boost::intrusive::list<server,
+                                         boost::intrusive::base_hook<idle_hook>,
+                                         boost::intrusive::constant_time_size<false>>;
+using member_list = boost::intrusive::list<server,
+                                           boost::intrusive::base_hook<member_hook>,
+                                           boost::intrusive::constant_time_size<false>>;
+
+// The gate (queue) and the shelf (servers) of one pool on one worker. A client finds a server in
+// three ways: an idle one of this slice, a new connection if a permit is to be had, or one that
+// another worker gives away. Worker thread only; owned by `slices`.
+class slice final : private net::timer {
+public:
+    slice(slices& home, shelf& s);
+    ~slice() override;
+
+    // Takes over what the configuration says now. A pool whose database is gone closes its idle
+    // servers and refuses clients.
+    void configure(const config::snapshot& snapshot);
+    [[nodiscard]] bool is_removed() const noexcept { return target_ == nullptr; }
+
+    // A server at once, or a place in the queue. `wanted` must not be null.
+    [[nodiscard]] lease acquire(waiter& w, const settings_ptr& wanted);
+    // Would acquire() answer at once? Cheap; lets a client leave its query in the kernel.
+    [[nodiscard]] bool has_ready(const settings* wanted) noexcept {
+        return ready(wanted) != nullptr;
+    }
+
+    // The ParameterStatus messages for a client's welcome, once some server has told.
+    [[nodiscard]] std::shared_ptr<const std::string> welcome_for(const settings* s) const;
+    void learn_welcome(const settings_ptr& s, const parameter_set& parameters);
+
+    [[nodiscard]] shelf& common() noexcept { return shelf_; }
+    [[nodiscard]] const config::pool_settings& pool() const noexcept { return pool_; }
+    [[nodiscard]] const config::timeout_settings& timeouts() const noexcept { return timeouts_; }
+    [[nodiscard]] metrics::traffic& traffic() noexcept { return *traffic_; }
+    [[nodiscard]] slices& home() noexcept { return home_; }
+    // Clients of this slice, by what they do; kept by the clients.
+    unsigned clients_idle = 0;
+    unsigned clients_active = 0;
+
+    void fill(metrics::report& r, unsigned parts) const;
+
+    // --- called by servers
+    void on_available(server& s);  // idle and clean
+    void on_connected();
+    void on_connect_failed(const connect_failure& why);
+    void on_joined(metrics::server_state s) noexcept;
+    void on_left(metrics::server_state s) noexcept;
+    void on_state(metrics::server_state from, metrics::server_state to) noexcept {
+        on_left(from);
+        on_joined(to);
+    }
+    void on_parameters_changed() { welcomes_.clear(); }
+    void on_gone();
+    void requeue(waiter& w);  // the server that was being prepared for it broke
+    // --- called through other workers' messages
+    void give_idle_to(unsigned worker);
+    void adopt(std::unique_ptr<server> s);
+    void close_one_idle();
+    void retry() { want_servers(); }
+    // --- the end
+    void close_idle();
+    // Tells every server to end; those in use lose their client's work.
+    void close_all();
+    [[nodiscard]] bool has_servers() const noexcept { return !members_.empty(); }
+
+    void enlist(server& s) { members_.push_back(s); }
+
+private:
+    friend class waiter;
+    void on_timer() override;
+    void enqueue(waiter& w, const settings_ptr& wanted);
+    void dispatch();
+    void dequeue(waiter& w) noexcept;
+    void refuse_all(const connect_failure& why);
+    [[nodiscard]] connect_failure removed() const;
+    bool move_to_older_waiter(server& s, base::time_point local);
+    void publish() noexcept;
+    void want_servers();
+    bool connect_one(bool use_reserve);
+    void ask_others();
+    void evict(directory::refusal why);
+    void keep_minimum();
+    void retire_old();
+    void arm();
+    [[nodiscard]] bool must_retire(const server& s) const noexcept;
+    [[nodiscard]] server* pick(const settings* wanted) noexcept;
+    [[nodiscard]] server* ready(const settings* wanted) noexcept;
+    [[nodiscard]] base::time_point now() const noexcept;
+    [[nodiscard]] bool is_shared() const noexcept;
+
+    slices& home_;
+    shelf& shelf_;
+    target_ptr target_;
+    config::pool_settings pool_;
+    config::timeout_settings timeouts_;
+    metrics::traffic* traffic_;
+    idle_list idle_;
+    member_list members_;
+    waiter_list waiters_;
+    unsigned waiting_count_ = 0;
+    std::array<unsigned, metrics::server_state_count> states_{};
+    bool dispatching_ = false;
+    bool was_used_ = false;  // a client has come: min_size counts from now on
+    std::unordered_map<settings_ptr, std::shared_ptr<const std::string>> welcomes_;
+};
+
+// All slices of one worker, and its way to the other workers. Owned by the worker.
+class slices {
+public:
+    struct shared {
+        directory pools;
+        settings_store settings;
+        key_ring keys{2};
+        net::background names{1, 4096};  // name look-ups
+        std::vector<slices*> workers;    // complete before any of them runs
+    };
+
+    slices(shared& all, net::loop& l, unsigned index);
+
+    // Finds or makes this worker's part of the pool.
+    slice& open(shelf& s, const config::snapshot& snapshot);
+    void configure(const config::snapshot& snapshot);
+    // Runs `what(slice)` on another worker for its part of the pool, if it has one.
+    void tell(unsigned worker, shelf& s, std::function<void(slice&)> what);
+    // The worker at home in the pool that has waited longest for a permit tries again.
+    static void on_freed(shared& all, shelf& s);
+
+    // Owns something that runs by itself, until it is done or the worker ends.
+    void keep(std::unique_ptr<net::mortal> errand) { errands_.push_back(std::move(errand)); }
+    void done(net::mortal& errand);
+
+    [[nodiscard]] shared& all() noexcept { return all_; }
+    [[nodiscard]] net::loop& loop() noexcept { return loop_; }
+    [[nodiscard]] unsigned index() const noexcept { return index_; }
+    [[nodiscard]] unsigned worker_count() const noexcept {
+        return static_cast<unsigned>(all_.workers.size());
+    }
+    [[nodiscard]] metrics::traffic& traffic_of(const std::string& database);
+    [[nodiscard]] std::uint64_t next_id() noexcept {
+        return (std::uint64_t{++ids_} << 6) | index_;  // unique over all workers
+    }
+    [[nodiscard]] const std::map<shelf*, std::unique_ptr<slice>>& each() const noexcept {
+        return slices_;
+    }
+    [[nodiscard]] const std::map<std::string, metrics::traffic>& traffic() const noexcept {
+        return traffic_;
+    }
+    // Which workers serve a pool: small pools live on few, so that their servers are not split.
+    // REQUIRES: workers >= 1.
+    [[nodiscard]] static std::vector<unsigned> homes_of(const shelf_key& key,
+                                                        unsigned size,
+                                                        unsigned workers);
+
+private:
+    shared& all_;
+    net::loop& loop_;
+    const unsigned index_;
+    std::uint64_t ids_ = 0;
+    std::map<std::string, metrics::traffic> traffic_;
+    std::vector<std::unique_ptr<net::mortal>> errands_;
+    std::map<shelf*, std::unique_ptr<slice>> slices_;
+};
+
+}  // namespace pgweir::pool

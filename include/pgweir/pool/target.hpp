@@ -1,0 +1,38 @@
+// Where a pool's servers are and how pgweir logs in there.
+#pragma once
+
+#include "pgweir/base/secret.hpp"
+#include "pgweir/config/snapshot.hpp"
+#include "pgweir/net/address.hpp"
+
+#include <memory>
+#include <string>
+
+namespace pgweir::pool {
+
+// Immutable; made anew at every reload. Servers of an older, different target retire when idle.
+struct target {
+    std::string host;
+    std::uint16_t port = 0;
+    std::string dbname;
+    std::string user;
+    base::secret password;  // plain or md5; empty where only SCRAM pass-through can help
+    net::tcp_options tcp;
+
+    // Would a server connection made for `o` serve here too?
+    [[nodiscard]] bool is_same_server(const target& o) const noexcept {
+        return host == o.host && port == o.port && dbname == o.dbname && user == o.user &&
+               password == o.password;
+    }
+};
+using target_ptr = std::shared_ptr<const target>;
+
+[[nodiscard]] net::tcp_options tcp_options_of(const config::snapshot& snapshot);
+
+// The target of clients that log in as `role` to a database they call `name`.
+[[nodiscard]] target_ptr make_target(const config::snapshot& snapshot,
+                                     const config::database_settings& database,
+                                     const std::string& name,
+                                     const std::string& role);
+
+}  // namespace pgweir::pool

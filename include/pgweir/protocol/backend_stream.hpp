@@ -1,0 +1,67 @@
+// Follows what a server sends: checks it against the ledger and says for whom it is.
+#pragma once
+
+#include "pgweir/protocol/error_response.hpp"
+#include "pgweir/protocol/ledger.hpp"
+#include "pgweir/protocol/session_marks.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace pgweir::protocol {
+
+// Hears of what passes by and matters to somebody. Views die with the call.
+class backend_listener {
+public:
+    virtual void on_parameter(std::string_view name, std::string_view value) = 0;
+    virtual void on_error(const error_fields& error, origin owner) = 0;
+
+protected:
+    ~backend_listener() = default;
+};
+
+// One server connection's stream after its login. Decides only; the caller moves the bytes.
+// One a server connection, for its life. Worker thread only.
+class backend_stream {
+public:
+    enum class stop : std::uint8_t {
+        more,       // all bytes belong where `to_client` says
+        held,       // the rest is an incomplete message that must be seen whole: keep it
+        turned,     // what follows has another destination: handle `size` bytes, call again
+        idle,       // a ReadyForQuery settled the ledger: handle `size` bytes, then look at status
+        violation,  // the bytes behind `size` do not answer what was asked: close the connection
+    };
+    struct step {
+        std::size_t size = 0;    // bytes from the front that have been looked at
+        bool to_client = false;  // pass them on, or swallow them
+        stop why = stop::more;
+    };
+
+    // Looks at `data`, which starts where the last call's `size` ended. `has_client`: without one
+    // everything is swallowed, and only asynchronous messages and replies to the pooler are legal.
+    // Total.
+    step scan(std::string_view data,
+              ledger& ledger,
+              session_marks& marks,
+              bool has_client,
+              backend_listener& listener);
+
+    // Transaction status of the last ReadyForQuery: 'I', 'T' or 'E'.
+    [[nodiscard]] char status() const noexcept { return status_; }
+    // Nothing of a message has been seen without its end.
+    [[nodiscard]] bool at_boundary() const noexcept { return remain_ == 0; }
+
+private:
+    bool inspect(char type,
+                 std::string_view body,
+                 session_marks& marks,
+                 origin owner,
+                 backend_listener& listener);
+
+    std::uint32_t remain_ = 0;
+    bool remain_to_client_ = false;
+    char status_ = 'I';
+};
+
+}  // namespace pgweir::protocol

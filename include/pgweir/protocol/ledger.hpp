@@ -1,0 +1,103 @@
+// Which replies a server still owes, to whom, and in which order.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace pgweir::protocol {
+
+// A message that a server answers, or that changes how it answers others.
+enum class request : std::uint8_t {
+    query,
+    function_call,
+    parse,
+    bind,
+    describe_statement,
+    describe_portal,
+    execute,
+    close,
+    sync,
+    copy_end,  // CopyDone or CopyFail: no reply of its own, but it ends COPY IN
+};
+
+// Who sent the request, and so who gets the reply.
+enum class origin : std::uint8_t { client, pooler };
+
+// The ledger of one server connection: an entry a request sent, real or inserted by us. Every reply
+// is checked against the oldest entry; what does not match is `violation`, after which the
+// connection must be closed, since nobody knows any more whose bytes follow.
+//
+// Follows PostgreSQL's own rules (src/backend/tcop/postgres.c): after an error in the extended
+// protocol everything is skipped until Sync; Sync and Flush inside COPY IN are ignored; copy
+// messages outside of COPY are ignored.
+//
+// Owned by the server connection. Worker thread only. Sans-io; allocates only when more entries
+// than ever before are outstanding.
+class ledger {
+public:
+    // Entries are run-length coded; at this many runs full() holds and the client must not be read
+    // until replies have come.
+    static constexpr std::size_t capacity = 16'384;
+
+    enum class verdict : std::uint8_t {
+        ok,
+        ready,      // a ReadyForQuery that was due
+        violation,  // not a reply to anything outstanding
+    };
+
+    ledger() { runs_.reserve(32); }
+
+    // Records a request in the moment its first byte is passed on.
+    void sent(request r, origin o);
+    // Checks a reply's type. `copy` variants, errors and ReadyForQuery change what is expected
+    // next.
+    verdict received(char type);
+
+    // Is a DataRow or CopyData due? The fast path for bulk: no state changes.
+    [[nodiscard]] bool accepts_rows() const noexcept {
+        return head_ < runs_.size() &&
+               (runs_[head_].what == request::query || runs_[head_].what == request::execute);
+    }
+    // Nothing is owed and no error is waiting for its Sync.
+    [[nodiscard]] bool is_empty() const noexcept {
+        return head_ == runs_.size() && !skipping_ && !copy_in_;
+    }
+    // After an extended-protocol error with no Sync sent yet: what is sent now is ignored.
+    [[nodiscard]] bool is_skipping() const noexcept { return skipping_; }
+    [[nodiscard]] bool is_copying_in() const noexcept { return copy_in_; }
+    [[nodiscard]] bool is_full() const noexcept { return runs_.size() - head_ >= capacity; }
+    // The exchange has left what can be followed exactly (a Sync swallowed by a COPY that failed, a
+    // query inside COPY IN): the connection must not be reused once the client is done with it.
+    [[nodiscard]] bool is_doubtful() const noexcept { return doubtful_; }
+    // Who gets the next reply. Asynchronous messages go to whoever is being served.
+    [[nodiscard]] origin next_origin() const noexcept {
+        return head_ < runs_.size() ? runs_[head_].from : origin::client;
+    }
+    // Requests outstanding, for SHOW and tests.
+    [[nodiscard]] std::size_t outstanding() const noexcept;
+
+private:
+    struct run {
+        request what;
+        origin from;
+        bool begun;  // the oldest of the run has had a first reply, and owes more
+        std::uint32_t count;
+    };
+
+    void pop();
+    void drop_ignored();
+    void on_error();
+    bool begin_copy_in();
+    bool on_ready();
+
+    std::vector<run> runs_;
+    std::size_t head_ = 0;
+    bool skipping_ = false;
+    bool copy_in_ = false;
+    bool doubtful_ = false;
+    std::uint32_t eaten_syncs_ = 0;  // sent during the COPY IN under way, ignored by the server
+    std::uint32_t maybe_ready_ = 0;  // of these, how many may have been read after the COPY failed
+};
+
+}  // namespace pgweir::protocol

@@ -1,0 +1,140 @@
+// One client connection: its login, and its way between waiting and being served.
+#pragma once
+
+#include "pgweir/auth/client_login.hpp"
+#include "pgweir/net/channel.hpp"
+#include "pgweir/pool/slice.hpp"
+#include "pgweir/protocol/batch_refusal.hpp"
+#include "pgweir/protocol/frontend_stream.hpp"
+#include "pgweir/session/worker.hpp"
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace pgweir::session {
+
+// The glue between a client's socket, the protocol's state machines and the pool. Belongs to one
+// worker for life, once its startup packet has said which; owned by itself: made with `new`, it
+// gives itself to loop::bury() in die(). Worker thread only.
+class client final : public net::mortal,
+                     public pool::waiter,
+                     public client_hook,
+                     private net::io_handler,
+                     private net::timer {
+public:
+    enum class phase : std::uint8_t {
+        startup,         // the first packet is being read
+        authenticating,  // the login dialogue
+        hashing,         // a password is being hashed on another thread
+        welcome_wait,    // logged in; waits for a server to tell its parameters
+        idle,            // nothing asked, no server
+        waiting,         // in the queue for a server
+        active,          // served
+        refusing,        // its request is being thrown away and answered with an error
+        local,           // talks to pgweir itself
+        closing,         // the last bytes are on their way
+    };
+
+    // A new connection. Takes over `fd`.
+    static void begin(worker& home, int fd);
+    // One that another worker, or this, has read the startup packet of.
+    static void resume(worker& home, arrival a);
+    ~client() override;
+
+    // The worker's configuration has changed.
+    void on_configured();
+    // The worker drains: leave now, or with the end of the transaction.
+    void on_drain();
+    // A CancelRequest with our key came.
+    void on_cancel_request();
+    [[nodiscard]] metrics::client_row describe() const;
+    [[nodiscard]] bool is_logged_in() const noexcept {
+        return phase_ >= phase::welcome_wait && phase_ != phase::closing;
+    }
+
+private:
+    struct login;
+
+    client(worker& home, int fd);
+
+    // pool::waiter
+    void on_server(pool::lease server) override;
+    void on_refused(const pool::connect_failure& why) override;
+    void on_server_io() override;
+    [[nodiscard]] std::uint64_t user_id() const noexcept override { return id_; }
+    void on_io() override;
+    void on_timer() override;
+
+    // login (client_login.cpp)
+    void read_startup();
+    void on_startup(protocol::startup_packet packet);
+    bool move_home(protocol::startup_message& m);
+    void begin_login(protocol::startup_message m);
+    void read_login();
+    void take(auth::client_login::step s);
+    void on_authenticated();
+    void open_pool();
+    void ask_for_welcome();
+    void send_welcome(std::string_view parameters);
+    void open_local();
+    std::optional<pool::settings_ptr> read_settings();
+
+    // relay (client_relay.cpp)
+    void pump_idle();
+    void begin_wait();
+    void begin_link(pool::lease server);
+    void pump_client();
+    void forward(std::string_view data);
+    void pump_server();
+    bool on_settled();
+    void on_server_lost();
+
+    // local service and refusal (client_local.cpp)
+    void pump_local();
+    void take(const local_outcome& o, std::string& out);
+    void refuse_request(const protocol::error_fields& why);
+    void pump_refusal();
+
+    void enter(phase p);
+    void arm_timer();
+    [[nodiscard]] base::time_point deadline() const noexcept;
+    [[nodiscard]] base::time_point now() const noexcept { return home_.loop().now(); }
+    void send_or_leave(std::string_view bytes);
+    // Tells the client why, then closes. What is queued before goes first.
+    void fail(const protocol::error_fields& why);
+    void finish_closing();
+    // The connection ends now. `let_finish`: the client said Terminate, so what it sent is run.
+    void leave(bool let_finish);
+    void die();
+
+    worker& home_;
+    net::channel channel_;
+    phase phase_ = phase::startup;
+    bool dead_ = false;         // buried, and only waits for the turn to end
+    bool ledger_full_ = false;  // reading stopped until replies have come
+    bool cancelled_ = false;    // query timeout: our cancel request is out
+    bool local_busy_ = false;   // the console waits for other threads
+    std::uint64_t id_;
+    client_count in_all_;
+    client_count in_login_;
+    pool::client_slot slot_;
+    pool::slice* slice_ = nullptr;
+    pool::settings_ptr settings_;
+    std::string user_;  // as it logged in
+    pool::lease lease_;
+    protocol::frontend_stream frontend_;
+    cancel_key key_;
+    base::time_point since_;              // when the phase began
+    base::time_point login_since_;        // when the connection came
+    base::time_point query_since_;        // the oldest unanswered request; no_time: none
+    base::time_point transaction_since_;  // no_time: none
+    std::uint32_t connected_at_ = 0;      // seconds since 1970
+    std::unique_ptr<login> login_;
+    std::unique_ptr<local_session> local_;
+    struct refusal;
+    std::unique_ptr<refusal> refusal_;
+    std::shared_ptr<client*> self_;  // made when another thread must find us again
+};
+
+}  // namespace pgweir::session

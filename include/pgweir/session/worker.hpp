@@ -1,0 +1,145 @@
+// One worker: a thread with its event loop, its clients for life, and its slice of every pool.
+#pragma once
+
+#include "pgweir/auth/scram_keys.hpp"
+#include "pgweir/config/snapshot.hpp"
+#include "pgweir/metrics/report.hpp"
+#include "pgweir/net/descriptor.hpp"
+#include "pgweir/pool/slice.hpp"
+#include "pgweir/protocol/startup.hpp"
+#include "pgweir/session/cancel_registry.hpp"
+#include "pgweir/session/local_service.hpp"
+
+#include <boost/intrusive/list.hpp>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace pgweir::session {
+
+class client;
+class worker;
+
+using client_hook =
+    boost::intrusive::list_base_hook<boost::intrusive::tag<struct client_tag>,
+                                     boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+
+// What all workers share. Outlives them; complete before the first of them runs.
+struct fleet {
+    pool::slices::shared pools;
+    const local_service* services = nullptr;  // may be null
+    auth::digest mock_seed{};
+    std::vector<worker*> workers;
+    std::atomic<unsigned> clients = 0;        // logged in or not
+    std::atomic<unsigned> login_clients = 0;  // not logged in yet
+    std::atomic<unsigned> max_clients = 0;    // replaced on reload
+    std::atomic<unsigned> max_login_clients = 0;
+    // Any thread: reloads the configuration on the control thread, then calls `done` there.
+    std::function<void(std::function<void(reload_outcome)> done)> reload;
+};
+
+// Counts a client in fleet::clients or fleet::login_clients; move-only.
+class client_count {
+public:
+    client_count() = default;
+    explicit client_count(std::atomic<unsigned>& counter) noexcept : counter_{&counter} {
+        counter.fetch_add(1);
+    }
+    client_count(client_count&& o) noexcept : counter_{std::exchange(o.counter_, nullptr)} {}
+    client_count& operator=(client_count&& o) noexcept {
+        reset();
+        counter_ = std::exchange(o.counter_, nullptr);
+        return *this;
+    }
+    ~client_count() { reset(); }
+    void reset() noexcept {
+        if (counter_ != nullptr) {
+            counter_->fetch_sub(1);
+            counter_ = nullptr;
+        }
+    }
+
+private:
+    std::atomic<unsigned>* counter_ = nullptr;
+};
+
+// A client whose startup packet has been read, on its way to the worker that serves its pool.
+struct arrival {
+    net::descriptor fd;
+    protocol::startup_message startup;
+    std::string unread;  // bytes that came behind the startup packet
+    client_count in_all;
+    client_count in_login;
+};
+
+// Created and destroyed by the control thread; start() and stop() likewise. The rest is its own
+// thread's, unless said otherwise.
+class worker {
+public:
+    worker(fleet& all, unsigned index, std::shared_ptr<const config::snapshot> snapshot);
+    ~worker();
+    worker(const worker&) = delete;
+    worker& operator=(const worker&) = delete;
+
+    void start();
+    // Any thread. Ends the loop and joins the thread; connections are cut.
+    void stop();
+
+    // Any thread: a new connection, not yet read from. Takes over `fd`.
+    void accept(int fd);
+    // Any thread: the configuration in force from now on.
+    void configure(std::shared_ptr<const config::snapshot> snapshot);
+    // Any thread: no new clients; idle ones are told to go, others when their transaction ends;
+    // then servers are told to end. `done` is called on this worker's thread when nothing is left.
+    void drain(std::function<void()> done);
+    // Any thread: a CancelRequest with a key of this worker.
+    void cancel(cancel_key key);
+
+    // Any thread: a client that is to live here.
+    void send_arrival(arrival a);
+
+    // --- this worker's thread
+    void fill(metrics::report& r, unsigned parts) const;
+    // Collects the parts of all workers; `done` is called on this thread.
+    void gather(unsigned parts, std::function<void(metrics::report)> done);
+    void on_client_gone();
+
+    [[nodiscard]] fleet& all() noexcept { return all_; }
+    [[nodiscard]] net::loop& loop() noexcept { return loop_; }
+    [[nodiscard]] pool::slices& pools() noexcept { return pools_; }
+    [[nodiscard]] cancel_registry& cancels() noexcept { return cancels_; }
+    [[nodiscard]] const config::snapshot& snapshot() const noexcept { return *snapshot_; }
+    [[nodiscard]] unsigned index() const noexcept { return index_; }
+    [[nodiscard]] bool is_draining() const noexcept { return draining_; }
+    void enlist(client& c);
+    // Clients of this worker; read by others to choose a worker.
+    std::atomic<unsigned> load = 0;
+
+private:
+    class housekeeping;
+    void check_drained();
+    void prewarm();
+    void fill_databases(metrics::report& r) const;
+    void fill_traffic(metrics::report& r) const;
+
+    fleet& all_;
+    const unsigned index_;
+    std::shared_ptr<const config::snapshot> snapshot_;
+    net::loop loop_;
+    pool::slices pools_;
+    cancel_registry cancels_;
+    boost::intrusive::list<client,
+                           boost::intrusive::base_hook<client_hook>,
+                           boost::intrusive::constant_time_size<false>>
+        clients_;
+    std::unique_ptr<housekeeping> housekeeping_;
+    bool draining_ = false;
+    std::function<void()> drained_;
+    std::thread thread_;
+};
+
+}  // namespace pgweir::session

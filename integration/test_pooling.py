@@ -1,0 +1,681 @@
+"""The pool: its bounds, its queue, its timeouts, and what it does when a server goes away."""
+
+import signal
+import statistics
+import threading
+import time
+
+import pytest
+
+import wire
+from cluster import until
+from wire import Closed, Wire, sqlstates
+
+MODES = ["session", "transaction", "statement"]
+
+
+class Sampler(threading.Thread):
+    """Watches how many backends a database has while something goes on."""
+
+    def __init__(self, cluster, database):
+        super().__init__(daemon=True)
+        self.cluster, self.database = cluster, database
+        self.most, self.samples, self.stopping = 0, 0, threading.Event()
+
+    def run(self):
+        with self.cluster.connect("postgres") as connection:
+            while not self.stopping.is_set():
+                count = connection.execute(
+                    "select count(*) from pg_stat_activity where datname = %s"
+                    " and backend_type = 'client backend'", (self.database,)).fetchone()[0]
+                self.most, self.samples = max(self.most, count), self.samples + 1
+                time.sleep(0.01)
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        self.join()
+
+
+def in_threads(count, work):
+    """Runs work(number) in so many threads; raises what any of them raised."""
+    failures = []
+
+    def guarded(number):
+        try:
+            work(number)
+        except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
+            failures.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(n,), daemon=True) for n in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert not any(t.is_alive() for t in threads), "a client hangs"
+    if failures:
+        raise failures[0]
+
+
+def waiting(pooler, database, count=1, user="app"):
+    until(lambda: (pooler.pool(database, user) or {}).get("cl_waiting") == count,
+          what=f"{count} waiting clients")
+
+
+def running(cluster, sql):
+    """Waits until a server runs this statement; its pid."""
+    return until(lambda: cluster.execute(
+        "select pid from pg_stat_activity where state = 'active'"
+        f" and query = '{sql}'"), what=f"{sql} running")[0][0]
+
+
+# --- modes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.every_version
+@pytest.mark.parametrize("mode", MODES)
+def test_a_client_gets_its_results_in_every_mode(cluster, pooler, mode):
+    weir = pooler(cluster, {"pool": {"mode": mode}})
+    with weir.wire("app") as client:
+        assert [client.value(f"select {n}") for n in range(10)] == [str(n) for n in range(10)]
+
+
+def test_session_mode_keeps_the_server_until_the_client_leaves(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"mode": "session", "size": 1}}, [database])
+    one, two = weir.wire("app", database), weir.wire()
+    one.query("select 1")
+    two.send(wire.startup({"user": "app", "database": database}))
+    two.authenticate("app", "app-secret")
+    two.send(wire.query("select 2"))
+    assert two.silent_for(1)
+    one.close()
+    assert wire.rows(two.read_until("Z")) == [["2"]]
+
+
+def test_transaction_mode_shares_the_server_between_transactions(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"mode": "transaction", "size": 1}}, [database])
+    with weir.wire("app", database) as one, weir.wire("app", database) as two:
+        pids = {client.value("select pg_backend_pid()") for client in (one, two, one, two)}
+        assert len(pids) == 1
+
+
+def test_transaction_mode_keeps_the_server_for_a_transaction(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"mode": "transaction", "size": 1}}, [database])
+    with weir.wire("app", database) as one, weir.wire("app", database) as two:
+        one.query("begin")
+        two.send(wire.query("select 2"))
+        assert two.silent_for(1)
+        one.query("commit")
+        assert wire.rows(two.read_until("Z")) == [["2"]]
+
+
+def test_a_failed_transaction_keeps_its_server_too(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"mode": "transaction", "size": 1}}, [database])
+    with weir.wire("app", database) as one, weir.wire("app", database) as two:
+        one.query("begin")
+        one.query("select 1/0")
+        two.send(wire.query("select 2"))
+        assert two.silent_for(1)
+        one.query("rollback")
+        assert wire.rows(two.read_until("Z")) == [["2"]]
+
+
+def test_statement_mode_refuses_a_transaction_block(cluster, pooler):
+    weir = pooler(cluster, {"pool": {"mode": "statement"}})
+    with weir.wire("app") as client:
+        client.send(wire.query("begin"))
+        assert sqlstates(client.drain()) == ["25001"]
+
+
+def test_statement_mode_leaves_no_transaction_open_behind_a_refused_block(cluster, pooler,
+                                                                          database):
+    weir = pooler(cluster, {"pool": {"mode": "statement", "size": 1}}, [database])
+    with weir.wire("app", database) as client:
+        client.send(wire.query("begin")).drain()
+    until(lambda: cluster.backends(database, "state like 'idle in transaction%'") == 0)
+
+
+def test_statement_mode_allows_a_multi_statement_query(cluster, pooler):
+    weir = pooler(cluster, {"pool": {"mode": "statement"}})
+    with weir.wire("app") as client:
+        assert wire.rows(client.query("select 1; select 2")) == [["1"], ["2"]]
+
+
+def test_a_user_can_have_a_mode_of_its_own(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"mode": "transaction"},
+                            "user": {"other": {"pool": {"mode": "session"}}}}, [database])
+    with weir.wire("other", database) as client:
+        client.query("select 1")
+        assert weir.pool(database, "other")["sv_active"] == 1
+
+
+# --- the bound -----------------------------------------------------------------------------------
+
+
+@pytest.mark.tsan
+@pytest.mark.every_version
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_300_clients_never_take_more_than_the_pool_s_size(cluster, pooler, database, workers):
+    weir = pooler(cluster, {"pool": {"size": 10}, "workers": {"count": workers},
+                            "auth": {"method": "trust"}}, [database])
+
+    def client(number):
+        with weir.wire("app", database) as me:
+            for turn in range(10):
+                wanted = str(number * 1000 + turn)
+                assert me.value(f"select {wanted}") == wanted
+
+    with Sampler(cluster, database) as sampler:
+        in_threads(300, client)
+    assert 0 < sampler.most <= 10, sampler.samples
+
+
+@pytest.mark.tsan
+@pytest.mark.parametrize("workers", [1, 2])
+def test_transactions_of_many_clients_never_exceed_the_bound(cluster, pooler, database, workers):
+    weir = pooler(cluster, {"pool": {"size": 3}, "workers": {"count": workers},
+                            "auth": {"method": "trust"}}, [database])
+
+    def client(number):
+        with weir.wire("app", database) as me:
+            for _ in range(10):
+                me.query("begin")
+                pid = me.value("select pg_backend_pid()")
+                assert me.value("select pg_backend_pid()") == pid
+                assert me.query("commit")[-1].body == b"I"
+
+    with Sampler(cluster, database) as sampler:
+        in_threads(60, client)
+    assert 0 < sampler.most <= 3
+
+
+def test_every_client_of_a_small_pool_gets_its_share(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"size": 2}, "auth": {"method": "trust"}}, [database])
+    turns, stop = [0] * 40, threading.Event()
+
+    def client(number):
+        with weir.wire("app", database) as me:
+            while not stop.is_set():
+                me.query("select pg_sleep(0.001)")
+                turns[number] += 1
+
+    timer = threading.Timer(5, stop.set)
+    timer.start()
+    in_threads(len(turns), client)
+    assert min(turns) >= 0.4 * statistics.median(turns), sorted(turns)
+
+
+def test_min_size_servers_are_there_before_they_are_needed(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"min_size": 3}}, [database])
+    with weir.wire("app", database) as client:
+        client.query("select 1")
+        until(lambda: cluster.backends(database) == 3, what="three servers")
+
+
+def test_reserve_servers_open_only_after_a_wait(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"size": 1, "reserve_size": 1, "reserve_after": "1s"}},
+                  [database])
+    with weir.wire("app", database) as one, weir.wire("app", database) as two:
+        one.query("begin")
+        two.send(wire.query("select 2"))
+        assert two.silent_for(0.3)
+        assert wire.rows(two.read_until("Z")) == [["2"]]
+
+
+def test_reserve_servers_are_bounded_as_well(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"size": 1, "reserve_size": 1, "reserve_after": "100ms"}},
+                  [database])
+    with weir.wire("app", database) as one, weir.wire("app", database) as two, \
+            weir.wire("app", database) as three:
+        one.query("begin")
+        two.query("begin")
+        three.send(wire.query("select 3"))
+        assert three.silent_for(1.5)
+        one.query("commit")
+        assert wire.rows(three.read_until("Z")) == [["3"]]
+
+
+def test_a_database_s_cap_holds_over_its_users(cluster, pooler, database):
+    weir = pooler(cluster, {"database": {database: {"max_server_connections": 3}},
+                            "pool": {"size": 3}, "auth": {"method": "trust"}}, [database])
+
+    def client(number):
+        with weir.wire(["app", "other"][number % 2], database) as me:
+            for _ in range(20):
+                me.value("select 1")
+
+    with Sampler(cluster, database) as sampler:
+        in_threads(20, client)
+    assert 0 < sampler.most <= 3
+
+
+def test_a_user_s_cap_holds_over_its_databases(cluster, pooler, databases):
+    names = [databases(cluster) for _ in range(2)]
+    weir = pooler(cluster, {"user": {"app": {"max_server_connections": 2}},
+                            "auth": {"method": "trust"}, "pool": {"size": 2}}, names)
+    most, stop = [0], threading.Event()
+
+    def watch():
+        with cluster.connect("postgres") as connection:
+            while not stop.is_set():
+                most[0] = max(most[0], connection.execute(
+                    "select count(*) from pg_stat_activity where usename = 'app'"
+                    " and datname = any(%s)", (names,)).fetchone()[0])
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+
+    def client(number):
+        with weir.wire("app", names[number % 2]) as me:
+            for _ in range(20):
+                me.value("select 1")
+
+    in_threads(20, client)
+    stop.set()
+    watcher.join()
+    assert 0 < most[0] <= 2
+
+
+@pytest.mark.parametrize("where", ["database", "user"])
+def test_a_client_above_a_client_cap_gets_53300(cluster, pooler, database, where):
+    name = database if where == "database" else "app"
+    weir = pooler(cluster, {where: {name: {"max_client_connections": 2}}}, [database])
+    kept = [weir.wire("app", database) for _ in range(2)]
+    with weir.wire() as client:
+        client.login("app", database, "app-secret")
+        assert client.login_error["C"] == "53300"
+    assert [k.value("select 1") for k in kept] == ["1", "1"]
+
+
+# --- waiting -------------------------------------------------------------------------------------
+
+
+def _full_pool(cluster, pooler, database, **over):
+    """A pool of one whose server is taken; and the client that has it."""
+    weir = pooler(cluster, {"pool": {"size": 1}, **over}, [database])
+    holder = weir.wire("app", database)
+    holder.query("begin")
+    return weir, holder
+
+
+def test_a_wait_that_takes_too_long_ends_in_one_error(cluster, pooler, database):
+    weir, _holder = _full_pool(cluster, pooler, database, timeouts={"query_wait": "500ms"})
+    with weir.wire("app", database) as waiter:
+        waiter.send(wire.query("select 1"))
+        frames = waiter.outcome()
+        assert len(sqlstates(frames)) == 1
+
+
+def test_a_statement_whose_wait_timed_out_is_never_executed(cluster, pooler, database):
+    cluster.execute("create table t (n int); grant all on t to public", database=database)
+    weir, holder = _full_pool(cluster, pooler, database, timeouts={"query_wait": "500ms"})
+    with weir.wire("app", database) as waiter:
+        waiter.send(wire.query("insert into t values (1)")).outcome()
+    holder.query("commit")
+    with weir.wire("app", database) as later:
+        later.query("insert into t values (2)")
+    assert cluster.execute("select n from t", database) == [(2,)]
+
+
+def test_a_client_whose_wait_timed_out_gets_exactly_one_result_later(cluster, pooler, database):
+    weir, holder = _full_pool(cluster, pooler, database, timeouts={"query_wait": "500ms"})
+    waiter = weir.wire("app", database)
+    if waiter.send(wire.query("select 'too early'")).outcome()[-1].type != "Z":
+        waiter = weir.wire("app", database)
+    holder.query("commit")
+    assert waiter.values("select 'now'") == [["now"]]
+    assert waiter.silent_for(0.5)
+
+
+def test_a_waiting_client_that_hangs_up_leaves_the_queue(cluster, pooler, database):
+    weir, _holder = _full_pool(cluster, pooler, database)
+    waiter = weir.wire("app", database)
+    waiter.send(wire.query("select 1"))
+    waiting(weir, database, 1)
+    waiter.close()
+    waiting(weir, database, 0)
+
+
+def test_a_statement_of_a_client_that_hung_up_waiting_is_not_executed(cluster, pooler, database):
+    cluster.execute("create table t (n int); grant all on t to public", database=database)
+    weir, holder = _full_pool(cluster, pooler, database)
+    waiter = weir.wire("app", database)
+    waiter.send(wire.query("insert into t values (1)"))
+    waiting(weir, database, 1)
+    waiter.close()
+    waiting(weir, database, 0)
+    holder.query("commit")
+    assert cluster.execute("select n from t", database) == []
+
+
+def test_a_waiting_client_that_cancels_gets_57014(cluster, pooler, database):
+    weir, _holder = _full_pool(cluster, pooler, database)
+    with weir.wire("app", database) as waiter:
+        waiter.send(wire.query("select 1"))
+        waiting(weir, database, 1)
+        waiter.cancel()
+        assert sqlstates(waiter.read_until("Z")) == ["57014"]
+
+
+def test_a_client_that_cancelled_its_wait_can_go_on(cluster, pooler, database):
+    weir, holder = _full_pool(cluster, pooler, database)
+    with weir.wire("app", database) as waiter:
+        waiter.send(wire.query("select 'cancelled'"))
+        waiting(weir, database, 1)
+        waiter.cancel()
+        waiter.read_until("Z")
+        holder.query("commit")
+        assert waiter.values("select 'next'") == [["next"]]
+
+
+@pytest.mark.parametrize("messages", [
+    [wire.parse("select 'early'"), wire.bind(), wire.describe(), wire.execute(), wire.SYNC],
+    [wire.query("select 'early'; select 'early'")],
+    [wire.parse("select '" + "x" * 200_000 + "'"), wire.bind(), wire.execute(), wire.SYNC],
+    [wire.query("select '" + "x" * 200_000 + "'")]],
+    ids=["a batch", "several statements", "a large batch", "a large query"])
+def test_whatever_waited_is_answered_once_when_it_is_cancelled(cluster, pooler, database,
+                                                               messages):
+    weir, holder = _full_pool(cluster, pooler, database)
+    with weir.wire("app", database) as waiter:
+        waiter.send(*messages)
+        waiting(weir, database, 1)
+        waiter.cancel()
+        assert wire.types(waiter.read_until("Z")) == "EZ"
+        holder.query("commit")
+        assert waiter.values("select 'next'") == [["next"]]
+
+
+def test_statements_behind_a_cancelled_one_are_answered_in_their_turn(cluster, pooler, database):
+    weir, holder = _full_pool(cluster, pooler, database)
+    with weir.wire("app", database) as waiter:
+        waiter.send(wire.query("select 'first'"), wire.query("select 'second'"))
+        waiting(weir, database, 1)
+        waiter.cancel()
+        assert sqlstates(waiter.read_until("Z")) == ["57014"]
+        holder.query("commit")
+        assert wire.rows(waiter.read_until("Z")) == [["second"]]
+
+
+def test_waiters_are_served_in_their_order(cluster, pooler, database):
+    cluster.execute("create table t (at serial, n int); grant all on t, t_at_seq to public",
+                    database=database)
+    weir, holder = _full_pool(cluster, pooler, database, workers={"count": 1})
+    waiters = []
+    for number in range(5):
+        waiter = weir.wire("app", database)
+        waiter.send(wire.query(f"insert into t (n) values ({number})"))
+        waiters.append(waiter)
+        waiting(weir, database, number + 1)
+    holder.query("commit")
+    for waiter in waiters:
+        waiter.read_until("Z")
+    assert [n for (n,) in cluster.execute("select n from t order by at", database)] == [
+        0, 1, 2, 3, 4]
+
+
+# --- cancelling ----------------------------------------------------------------------------------
+
+
+@pytest.mark.every_version
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_a_running_query_is_cancelled(cluster, pooler, database, mode):
+    weir = pooler(cluster, {"pool": {"mode": mode}}, [database])
+    with weir.wire("app", database) as client:
+        client.send(wire.query("select pg_sleep(61)"))
+        running(cluster, "select pg_sleep(61)")
+        client.cancel()
+        assert sqlstates(client.read_until("Z")) == ["57014"]
+
+
+def test_a_cancel_hits_only_the_query_of_its_client(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"size": 5}}, [database])
+    with weir.wire("app", database) as one, weir.wire("app", database) as two:
+        one.send(wire.query("select pg_sleep(62)"))
+        two.send(wire.query("select pg_sleep(2), 'survived'"))
+        running(cluster, "select pg_sleep(62)")
+        one.cancel()
+        assert sqlstates(one.read_until("Z")) == ["57014"]
+        assert wire.rows(two.read_until("Z")) == [["", "survived"]]
+
+
+def test_a_late_cancel_does_not_hit_the_server_s_next_client(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"size": 1}}, [database])
+    with weir.wire("app", database) as one, weir.wire("app", database) as two:
+        for turn in range(100):
+            one.value("select 1")
+            two.send(wire.query(f"select pg_sleep(0.005), {turn}"))
+            one.cancel()
+            assert wire.rows(two.read_until("Z")) == [["", str(turn)]]
+
+
+def test_a_wrong_cancel_key_cancels_nothing(cluster, pooler, database):
+    weir = pooler(cluster, {}, [database])
+    with weir.wire("app", database) as client:
+        client.send(wire.query("select pg_sleep(1), 'survived'"))
+        running(cluster, "select pg_sleep(1), ''survived''")
+        client.key = client.key[:-1] + bytes([client.key[-1] ^ 1])
+        client.cancel()
+        assert wire.rows(client.read_until("Z")) == [["", "survived"]]
+
+
+def test_cancel_keys_are_the_pooler_s_own_and_differ(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"size": 1}}, [database])
+    clients = [weir.wire("app", database) for _ in range(20)]
+    assert len({c.key for c in clients}) == 20
+
+
+# --- servers that come and go --------------------------------------------------------------------
+
+
+def test_an_idle_server_is_closed_after_its_idle_timeout(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"server_idle_timeout": "500ms"}}, [database])
+    with weir.wire("app", database) as client:
+        client.query("select 1")
+        until(lambda: cluster.backends(database) == 0, what="no servers")
+
+
+def test_min_size_servers_survive_the_idle_timeout(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"server_idle_timeout": "300ms", "min_size": 1}}, [database])
+    with weir.wire("app", database) as client:
+        client.query("select 1")
+        time.sleep(2)
+        until(lambda: cluster.backends(database) == 1, what="one server")
+
+
+def test_an_old_server_is_replaced(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"server_lifetime": "500ms", "size": 1}}, [database])
+    with weir.wire("app", database) as client:
+        first = client.value("select pg_backend_pid()")
+        until(lambda: client.value("select pg_backend_pid()") != first, what="another server")
+
+
+def test_an_old_server_is_not_taken_away_from_a_transaction(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"server_lifetime": "300ms", "size": 1}}, [database])
+    with weir.wire("app", database) as client:
+        client.query("begin")
+        first = client.value("select pg_backend_pid()")
+        time.sleep(1.5)
+        assert client.value("select pg_backend_pid()") == first
+
+
+def test_clients_are_held_while_the_server_is_down(own_cluster, pooler):
+    weir = pooler(own_cluster, {"pool": {"size": 2}})
+    clients = [weir.wire("app") for _ in range(5)]
+    for client in clients:
+        client.query("select 1")
+    own_cluster.stop()
+    for number, client in enumerate(clients):
+        client.send(wire.query(f"select {number}"))
+    assert all(client.silent_for(0.5) for client in clients)
+    own_cluster.start()
+    assert [wire.rows(c.read_until("Z")) for c in clients] == [[[str(n)]] for n in range(5)]
+
+
+def test_a_first_client_is_held_while_the_server_is_down(own_cluster, pooler):
+    own_cluster.stop()
+    weir = pooler(own_cluster)
+    answered = []
+
+    def client():
+        with weir.wire("app") as me:
+            answered.append(me.value("select 1"))
+
+    thread = threading.Thread(target=client, daemon=True)
+    thread.start()
+    time.sleep(1)
+    assert not answered
+    own_cluster.start()
+    thread.join(60)
+    assert answered == ["1"]
+
+
+def test_a_server_that_stays_down_ends_the_wait_at_query_wait(own_cluster, pooler):
+    weir = pooler(own_cluster, {"timeouts": {"query_wait": "1s"}})
+    with weir.wire("app") as client:
+        client.query("select 1")
+        own_cluster.stop()
+        client.send(wire.query("select 2"))
+        frames = client.outcome()
+        assert len(sqlstates(frames)) == 1
+
+
+def test_the_pool_works_again_after_the_server_crashed(own_cluster, pooler):
+    weir = pooler(own_cluster, {"pool": {"size": 3}})
+    for client in [weir.wire("app") for _ in range(6)]:
+        client.query("select 1")
+    own_cluster.stop(signal.SIGQUIT)
+    own_cluster.start()
+    with weir.wire("app") as client:
+        assert client.value("select 1") == "1"
+
+
+def test_a_terminated_idle_server_goes_unnoticed(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"size": 1}}, [database])
+    with weir.wire("app", database) as client:
+        for _ in range(5):
+            pid = client.value("select pg_backend_pid()")
+            cluster.execute(f"select pg_terminate_backend({pid}, 5000)")
+            assert client.value("select 1") == "1"
+
+
+def test_a_server_terminated_in_a_transaction_is_reported_once(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"size": 1}}, [database])
+    with weir.wire("app", database) as client:
+        client.query("begin")
+        pid = client.value("select pg_backend_pid()")
+        cluster.execute(f"select pg_terminate_backend({pid}, 5000)")
+        try:
+            client.send(wire.query("select 1"))
+        except Closed:
+            pass
+        frames = client.outcome()
+        assert sqlstates(frames)[:1] == ["57P01"] and len(sqlstates(frames)) == 1
+
+
+def test_a_server_terminated_mid_query_is_reported(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"size": 1}}, [database])
+    with weir.wire("app", database) as client:
+        client.send(wire.query("select pg_sleep(63)"))
+        pid = running(cluster, "select pg_sleep(63)")
+        cluster.execute(f"select pg_terminate_backend({pid})")
+        frames = client.outcome()
+        assert sqlstates(frames) == ["57P01"]
+
+
+def test_the_permit_of_a_terminated_server_comes_back(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"size": 1}}, [database])
+    with weir.wire("app", database) as client:
+        client.query("begin")
+        pid = client.value("select pg_backend_pid()")
+        cluster.execute(f"select pg_terminate_backend({pid}, 5000)")
+    with weir.wire("app", database) as client:
+        assert client.value("select 1") == "1"
+
+
+# --- timeouts ------------------------------------------------------------------------------------
+
+
+def _ends_with(client, sqlstate):
+    assert client.closed_within(20)
+    assert sqlstates(client.drain()) == [sqlstate]
+
+
+def test_idle_in_transaction_ends_with_25P03(cluster, pooler, database):
+    weir = pooler(cluster, {"timeouts": {"idle_in_transaction": "500ms"}}, [database])
+    with weir.wire("app", database) as client:
+        client.query("begin")
+        _ends_with(client, "25P03")
+
+
+def test_the_transaction_of_an_idle_client_is_rolled_back(cluster, pooler, database):
+    weir = pooler(cluster, {"timeouts": {"idle_in_transaction": "500ms"}}, [database])
+    with weir.wire("app", database) as client:
+        client.query("begin")
+        until(lambda: cluster.backends(database, "state like 'idle in transaction%'") == 0)
+
+
+def test_a_query_that_runs_too_long_ends_with_57014(cluster, pooler, database):
+    weir = pooler(cluster, {"timeouts": {"query": "500ms"}}, [database])
+    with weir.wire("app", database) as client:
+        client.send(wire.query("select pg_sleep(64)"))
+        frames = client.outcome()
+        assert sqlstates(frames) == ["57014"]
+
+
+def test_a_query_that_ran_too_long_does_not_run_on(cluster, pooler, database):
+    weir = pooler(cluster, {"timeouts": {"query": "500ms"}}, [database])
+    with weir.wire("app", database) as client:
+        client.send(wire.query("select pg_sleep(65)")).outcome()
+        until(lambda: cluster.backends(database, "query = 'select pg_sleep(65)'"
+                                                 " and state = 'active'") == 0)
+
+
+def test_a_transaction_that_takes_too_long_ends_with_25P04(cluster, pooler, database):
+    weir = pooler(cluster, {"timeouts": {"transaction": "1s"}}, [database])
+    with weir.wire("app", database) as client:
+        client.query("begin")
+        seen = []
+        for _ in range(200):
+            seen = seen or sqlstates(client.send(wire.query("select pg_sleep(0.1)")).outcome())
+            if seen:
+                break
+        assert seen == ["25P04"]
+
+
+def test_an_idle_client_ends_with_57P05(cluster, pooler, database):
+    weir = pooler(cluster, {"timeouts": {"client_idle": "500ms"}}, [database])
+    with weir.wire("app", database) as client:
+        client.query("select 1")
+        _ends_with(client, "57P05")
+
+
+def test_a_client_in_a_transaction_is_not_idle(cluster, pooler, database):
+    weir = pooler(cluster, {"timeouts": {"client_idle": "500ms"}}, [database])
+    with weir.wire("app", database) as client:
+        client.query("begin")
+        assert client.silent_for(2)
+
+
+def test_a_user_s_timeout_overrides_the_database_s(cluster, pooler, database):
+    weir = pooler(cluster, {"timeouts": {"client_idle": "300ms"},
+                            "user": {"other": {"timeouts": {"client_idle": "60s"}}}}, [database])
+    with weir.wire("other", database) as client:
+        client.query("select 1")
+        assert client.silent_for(2)
+
+
+def test_a_busy_server_that_stops_answering_a_connect_is_given_up(cluster, pooler, database):
+    import socket
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(16)  # accepts in the kernel, never answers
+        weir = pooler(cluster, {
+            "database": {"deaf": {"host": "127.0.0.1", "port": deaf.getsockname()[1]}},
+            "pool": {"server_connect_timeout": "500ms"}, "timeouts": {"client_login": "2s"}})
+        with Wire(weir.address) as client:
+            client.login("app", "deaf", "app-secret")
+            assert client.login_error is not None

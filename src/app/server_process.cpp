@@ -1,0 +1,209 @@
+// Wiring, signals and reload.
+#include "pgweir/app/server_process.hpp"
+
+#include "pgweir/auth/random.hpp"
+#include "pgweir/base/log.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <systemd/sd-daemon.h>
+
+#include <algorithm>
+#include <csignal>
+#include <sys/resource.h>
+#include <thread>
+#include <unistd.h>
+
+namespace pgweir::app {
+namespace {
+
+spdlog::level::level_enum level_of(const std::string& name) {
+    return name == "error" ? spdlog::level::err : spdlog::level::from_str(name);
+}
+
+// Descriptors are needed for every client and every server; the soft limit is often a mere 1024.
+void raise_descriptor_limit(const config::snapshot& snapshot) {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t servers = 0;
+    for (const auto& [name, d] : snapshot.databases) {
+        servers += d.pool.size + d.pool.reserve_size;
+    }
+    const auto wanted = snapshot.limits.max_clients + servers + 100;
+    if (limit.rlim_cur < wanted) {
+        PGWEIR_LOG(
+            warn,
+            "only {} descriptors are allowed (RLIMIT_NOFILE), but limits.max_clients and the "
+            "pools may need {}",
+            limit.rlim_cur, wanted);
+    }
+}
+
+}  // namespace
+
+server_process::server_process(std::shared_ptr<const config::snapshot> snapshot)
+    : snapshot_{std::move(snapshot)},
+      signals_{io_},
+      shutdown_timer_{io_},
+      listener_{io_, [this](int fd) { on_client(fd); }} {}
+
+server_process::~server_process() {
+    for (const auto& w : workers_) {
+        w->stop();
+    }
+    fleet_.pools.keys.stop();
+    fleet_.pools.names.stop();
+    // What dies with a worker may free permits that another one waited for.
+    fleet_.pools.pools.freed = nullptr;
+}
+
+int server_process::run() {
+    base::start_logging({level_of(snapshot_->log.level),
+                         snapshot_->log.format == config::log_format::json, snapshot_->log.file});
+    PGWEIR_LOG(info, "pgweir {} starting, configuration {}", PGWEIR_VERSION, snapshot_->path);
+    raise_descriptor_limit(*snapshot_);
+    make_workers();
+    watch_signals();
+    listener_.open(snapshot_->listen);
+    for (const auto& w : workers_) {
+        w->start();
+    }
+    ::sd_notify(0, "READY=1");
+    PGWEIR_LOG(info, "ready with {} workers", workers_.size());
+    io_.run();
+    listener_.close();
+    for (const auto& w : workers_) {
+        w->stop();
+    }
+    PGWEIR_LOG(info, "stopped");
+    return exit_code_;
+}
+
+void server_process::make_workers() {
+    auth::random_bytes(fleet_.mock_seed);
+    fleet_.services = &console_;
+    fleet_.pools.pools.freed = [this](pool::shelf& s) { pool::slices::on_freed(fleet_.pools, s); };
+    fleet_.reload = [this](std::function<void(session::reload_outcome)> done) {
+        boost::asio::post(io_, [this, done = std::move(done)] { done(reload()); });
+    };
+    apply_limits();
+    const auto cores = std::max(1U, std::thread::hardware_concurrency());
+    const auto count = std::min(snapshot_->workers.count == 0 ? cores : snapshot_->workers.count,
+                                pool::max_workers);
+    for (unsigned i = 0; i < count; ++i) {
+        workers_.push_back(std::make_unique<session::worker>(fleet_, i, snapshot_));
+    }
+}
+
+void server_process::apply_limits() {
+    fleet_.max_clients = snapshot_->limits.max_clients;
+    fleet_.max_login_clients = snapshot_->limits.max_login_clients;
+}
+
+void server_process::on_client(int fd) {
+    if (fleet_.login_clients.load() >= fleet_.max_login_clients.load()) {
+        ::close(fd);
+        return;
+    }
+    net::apply_tcp_options(fd, pool::tcp_options_of(*snapshot_));
+    workers_[next_worker_++ % workers_.size()]->accept(fd);
+}
+
+// --- signals
+
+void server_process::watch_signals() {
+    for (const int s : {SIGHUP, SIGTERM, SIGINT, SIGQUIT}) {
+        signals_.add(s);
+    }
+    std::signal(SIGPIPE, SIG_IGN);
+    signals_.async_wait([this](boost::system::error_code error, int number) {
+        if (!error) {
+            on_signal(number);
+        }
+    });
+}
+
+void server_process::on_signal(int number) {
+    PGWEIR_LOG(info, "got signal {}", strsignal(number));
+    if (number == SIGHUP) {
+        base::reopen_log();
+        reload();
+    } else if (number == SIGQUIT || draining_) {
+        stop(number == SIGQUIT || number == SIGINT ? 1 : 0);
+        return;
+    } else {
+        drain();
+    }
+    signals_.async_wait([this](boost::system::error_code error, int next) {
+        if (!error) {
+            on_signal(next);
+        }
+    });
+}
+
+void server_process::drain() {
+    draining_ = true;
+    ::sd_notify(0, "STOPPING=1");
+    listener_.close();
+    PGWEIR_LOG(info, "draining: transactions may take {} ms to finish",
+               snapshot_->timeouts.shutdown.count());
+    if (snapshot_->timeouts.shutdown.count() != 0) {
+        shutdown_timer_.expires_after(snapshot_->timeouts.shutdown);
+        shutdown_timer_.async_wait([this](boost::system::error_code error) {
+            if (!error) {
+                PGWEIR_LOG(warn, "drain took longer than timeouts.shutdown, stopping now");
+                stop(0);
+            }
+        });
+    }
+    for (const auto& w : workers_) {
+        w->drain([this] {
+            boost::asio::post(io_, [this] {
+                if (++drained_workers_ == workers_.size()) {
+                    stop(0);
+                }
+            });
+        });
+    }
+}
+
+void server_process::stop(int exit_code) {
+    exit_code_ = exit_code;
+    io_.stop();
+}
+
+// --- reload
+
+session::reload_outcome server_process::reload() {
+    ::sd_notify(0, "RELOADING=1");
+    session::reload_outcome outcome;
+    auto loaded = config::load_file(snapshot_->path);
+    if (const auto* problems = std::get_if<std::vector<config::problem>>(&loaded)) {
+        for (const auto& p : *problems) {
+            outcome.problems.push_back(p.text());
+            PGWEIR_LOG(err, "reload refused: {}", p.text());
+        }
+    } else {
+        auto next = std::get<std::shared_ptr<const config::snapshot>>(loaded);
+        auto difference = config::diff(*snapshot_, *next);
+        outcome.changed = std::move(difference.changed);
+        outcome.needs_restart = std::move(difference.needs_restart);
+        snapshot_ = std::move(next);
+        apply_limits();
+        base::set_log_level(level_of(snapshot_->log.level));
+        for (const auto& w : workers_) {
+            w->configure(snapshot_);
+        }
+        PGWEIR_LOG(info, "reloaded {}: {} keys changed, {} need a restart", snapshot_->path,
+                   outcome.changed.size(), outcome.needs_restart.size());
+    }
+    ::sd_notify(0, "READY=1");
+    return outcome;
+}
+
+}  // namespace pgweir::app

@@ -1,0 +1,87 @@
+// What a reload changes, key by key.
+#include "config/document.hpp"
+#include "config/schema.hpp"
+#include "pgweir/config/load.hpp"
+
+namespace pgweir::config {
+
+namespace {
+
+template <class Settings>
+void compare(const std::string& section,
+             const section_rules<Settings>& rules,
+             const Settings& before,
+             const Settings& after,
+             difference& out) {
+    for (const auto& r : rules) {
+        if (!r.same(before, after)) {
+            (r.reloadable ? out.changed : out.needs_restart).push_back(section + "." + r.name);
+        }
+    }
+}
+
+// Like compare(), but silent about a key that only follows a changed global one.
+template <class Settings>
+void compare_layered(const std::string& section,
+                     const section_rules<Settings>& rules,
+                     const Settings& before,
+                     const Settings& after,
+                     const Settings& global_before,
+                     const Settings& global_after,
+                     difference& out) {
+    for (const auto& r : rules) {
+        const bool inherited = r.same(before, global_before) && r.same(after, global_after);
+        if (!inherited && !r.same(before, after)) {
+            out.changed.push_back(section + "." + r.name);
+        }
+    }
+}
+
+// Names of sections in one map only; calls compare_both(section, before, after) for the others.
+template <class Map, class Compare>
+void compare_named(const std::string& kind,
+                   const Map& before,
+                   const Map& after,
+                   difference& out,
+                   Compare&& compare_both) {
+    for (const auto& [name, settings] : before) {
+        const std::string section = kind + "." + key_part(name);
+        if (const auto found = after.find(name); found == after.end()) {
+            out.changed.push_back(section);
+        } else {
+            compare_both(section, settings, found->second);
+        }
+    }
+    for (const auto& [name, settings] : after) {
+        if (!before.contains(name)) {
+            out.changed.push_back(kind + "." + key_part(name));
+        }
+    }
+}
+
+}  // namespace
+
+difference diff(const snapshot& before, const snapshot& after) {
+    difference out;
+    for_each_global_section([&](const char* name, auto member, const auto& rules) {
+        compare(name, rules, before.*member, after.*member, out);
+    });
+    compare_named("database", before.databases, after.databases, out,
+                  [&](const std::string& section, const auto& a, const auto& b) {
+                      compare(section, database_rules(), a, b, out);
+                      compare_layered(section + ".pool", pool_rules(), a.pool, b.pool, before.pool,
+                                      after.pool, out);
+                      compare_layered(section + ".timeouts", database_timeout_rules(), a.timeouts,
+                                      b.timeouts, before.timeouts, after.timeouts, out);
+                  });
+    compare_named("user", before.users, after.users, out,
+                  [&](const std::string& section, const auto& a, const auto& b) {
+                      compare(section, user_rules(), a, b, out);
+                      compare(section + ".pool", user_pool_rules(), a.pool, b.pool, out);
+                      compare(section + ".timeouts", user_timeout_rules(), a.timeouts, b.timeouts,
+                              out);
+                  });
+    return out;
+}
+
+}  // namespace pgweir::config

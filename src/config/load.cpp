@@ -1,0 +1,208 @@
+// From a file or text to a validated snapshot.
+#include "pgweir/config/load.hpp"
+
+#include "config/consistency.hpp"
+#include "config/document.hpp"
+#include "config/section_reader.hpp"
+#include "config/unknown_name.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <exception>
+#include <fcntl.h>
+#include <type_traits>
+#include <unistd.h>
+
+namespace pgweir::config {
+
+namespace {
+
+// Thousands of databases fit; reading /dev/zero by mistake ends.
+constexpr std::size_t largest_file = 4u << 20;
+
+// A database or user name as it may stand in [database.NAME].
+reading check_name(const std::string& name) {
+    if (name.empty()) {
+        return fault{"has no name", {}};
+    }
+    return role_or_database(name);
+}
+
+void read_database(const node& n, snapshot& out, section_reader& reader) {
+    const section_name section{"database.NAME", "database." + key_part(n.name)};
+    if (!reader.expect_table(n, section.shown,
+                             "each database has a section of its own: [database.NAME]")) {
+        return;
+    }
+    if (const auto refused = check_name(n.name)) {
+        reader.complain(n.name_at, section.shown + " " + refused->message);
+    }
+    if (n.name == "pgweir" || n.name == "pgbouncer") {
+        reader.complain(n.name_at, section.shown + " is reserved for the console",
+                        "call it something else and set dbname");
+    }
+    database_settings& database = out.databases[n.name];
+    database.name = n.name;
+    database.pool = out.pool;
+    database.timeouts = out.timeouts;
+    reader.read(n, section, database_rules(), database, {"pool", "timeouts"});
+    if (const node* pool = n.child("pool");
+        pool != nullptr && reader.expect_table(*pool, section.below("pool").shown)) {
+        reader.read(*pool, section.below("pool"), pool_rules(), database.pool);
+    }
+    if (const node* timeouts = n.child("timeouts");
+        timeouts != nullptr && reader.expect_table(*timeouts, section.below("timeouts").shown)) {
+        reader.read(*timeouts, section.below("timeouts"), database_timeout_rules(),
+                    database.timeouts);
+    }
+}
+
+void read_user(const node& n, snapshot& out, section_reader& reader) {
+    const section_name section{"user.NAME", "user." + key_part(n.name)};
+    if (!reader.expect_table(n, section.shown, "each user has a section of its own: [user.NAME]")) {
+        return;
+    }
+    if (const auto refused = check_name(n.name)) {
+        reader.complain(n.name_at, section.shown + " " + refused->message);
+    }
+    if (n.name == "*") {
+        reader.complain(n.name_at, "users have no fallback", "name each user");
+    }
+    user_settings& user = out.users[n.name];
+    user.name = n.name;
+    reader.read(n, section, user_rules(), user, {"pool", "timeouts"});
+    if (const node* pool = n.child("pool");
+        pool != nullptr && reader.expect_table(*pool, section.below("pool").shown)) {
+        reader.read(*pool, section.below("pool"), user_pool_rules(), user.pool);
+    }
+    if (const node* timeouts = n.child("timeouts");
+        timeouts != nullptr && reader.expect_table(*timeouts, section.below("timeouts").shown)) {
+        reader.read(*timeouts, section.below("timeouts"), user_timeout_rules(), user.timeouts);
+    }
+}
+
+bool read_global_section(const node& n, snapshot& out, section_reader& reader) {
+    bool known = false;
+    for_each_global_section([&](const char* name, auto member, const auto& rules) {
+        if (n.name == name) {
+            known = true;
+            if (reader.expect_table(n, n.name)) {
+                reader.read(n, {n.name, n.name}, rules, out.*member);
+            }
+        }
+    });
+    return known;
+}
+
+void complain_about_unknown(const node& n, section_reader& reader) {
+    const std::string name = n.name.size() > 63 ? "..." : n.name;
+    if (n.is_table()) {
+        reader.complain(n.name_at, "unknown section [" + key_part(name) + "]",
+                        hint_for_section(n.name));
+    } else {
+        reader.complain(n.name_at, "unknown key " + toml_string(name) + " outside any section",
+                        hint_for_key("", "", n.name));
+    }
+}
+
+void read_root(const node& root, snapshot& out, section_reader& reader) {
+    for (const node& n : root.children) {
+        if (n.name != "database" && n.name != "user" && !read_global_section(n, out, reader)) {
+            complain_about_unknown(n, reader);
+        }
+    }
+    // Last, because databases start from the global [pool] and [timeouts] wherever those stand.
+    if (const node* databases = root.child("database");
+        databases != nullptr && reader.expect_table(*databases, "database", "[database.NAME]")) {
+        for (const node& n : databases->children) {
+            read_database(n, out, reader);
+        }
+    }
+    if (const node* users = root.child("user");
+        users != nullptr && reader.expect_table(*users, "user", "[user.NAME]")) {
+        for (const node& n : users->children) {
+            read_user(n, out, reader);
+        }
+    }
+}
+
+std::vector<effective_key> effective_keys(const snapshot& s) {
+    std::vector<effective_key> keys;
+    for_each_global_section([&](const std::string& section, auto member, const auto& rules) {
+        const std::remove_cvref_t<decltype(s.*member)> initial{};
+        for (const auto& r : rules) {
+            keys.push_back(
+                {section + "." + r.name, r.write(s.*member), r.write(initial), r.reloadable});
+        }
+    });
+    std::ranges::sort(keys, {}, &effective_key::key);
+    return keys;
+}
+
+load_result build(std::string_view toml, const std::string& path) {
+    auto document = parse_document(toml, path);
+    if (auto* broken = std::get_if<problem>(&document)) {
+        return std::vector<problem>{std::move(*broken)};
+    }
+    auto out = std::make_shared<snapshot>();
+    out->path = path;
+    section_reader reader{path};
+    read_root(std::get<node>(document), *out, reader);
+    check_consistency(*out, reader);
+    if (auto problems = reader.take_problems(); !problems.empty()) {
+        return problems;
+    }
+    out->keys = effective_keys(*out);
+    return std::shared_ptr<const snapshot>{std::move(out)};
+}
+
+load_result only(const std::string& path, std::string message, std::string hint = {}) {
+    return std::vector<problem>{{path, 0, 0, std::move(message), std::move(hint)}};
+}
+
+}  // namespace
+
+std::string problem::text() const {
+    std::string out = file;
+    if (line != 0) {
+        out += ":" + std::to_string(line) + ":" + std::to_string(column);
+    }
+    out += ": " + message;
+    return hint.empty() ? out : out + " (" + hint + ")";
+}
+
+load_result load_text(std::string_view toml, const std::string& path) {
+    if (toml.size() > largest_file) {
+        return only(path, "larger than 4 MiB");
+    }
+    try {
+        return build(toml, path);
+    } catch (const std::exception& error) {
+        return only(path, std::string{"cannot be loaded: "} + error.what());
+    }
+}
+
+load_result load_file(const std::string& path) {
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    if (fd < 0) {
+        return only(path, std::string{"cannot be opened: "} + std::strerror(errno));
+    }
+    std::string text;
+    std::array<char, 65'536> chunk{};
+    ssize_t got = 0;
+    while (text.size() <= largest_file && (got = ::read(fd, chunk.data(), chunk.size())) > 0) {
+        text.append(chunk.data(), static_cast<std::size_t>(got));
+    }
+    const int failed = got < 0 ? errno : 0;
+    ::close(fd);
+    auto result = failed == 0 ? load_text(text, path)
+                              : only(path, std::string{"cannot be read: "} + std::strerror(failed));
+    // The file may hold passwords.
+    base::wipe(text.data(), text.size());
+    base::wipe(chunk.data(), chunk.size());
+    return result;
+}
+
+}  // namespace pgweir::config

@@ -1,0 +1,226 @@
+// The rules of each section, in the order in which the documentation lists them.
+#include "config/schema.hpp"
+
+#include "config/secret_text.hpp"
+
+#include <algorithm>
+
+namespace pgweir::config {
+
+namespace {
+
+using std::chrono::seconds;
+constexpr auto at_restart = applied::at_restart;
+
+// No server takes more: MAX_BACKENDS in PostgreSQL's postmaster.h.
+constexpr std::int64_t most_servers = 262'143;
+constexpr std::int64_t most_clients = 1'000'000;
+
+const choice<pool_mode> modes{{{"session", pool_mode::session},
+                               {"transaction", pool_mode::transaction},
+                               {"statement", pool_mode::statement}}};
+const choice<cleaning> cleanings{
+    {{"when-dirty", cleaning::when_dirty}, {"always", cleaning::always}}};
+const choice<login_method> methods{{{"trust", login_method::trust},
+                                    {"password", login_method::password},
+                                    {"md5", login_method::md5},
+                                    {"scram-sha-256", login_method::scram_sha_256}}};
+const choice<log_format> formats{{{"text", log_format::text}, {"json", log_format::json}}};
+const choice<console_role> roles{
+    {{"none", console_role::none}, {"stats", console_role::stats}, {"admin", console_role::admin}}};
+const choice<std::string> levels{{{"trace", "trace"},
+                                  {"debug", "debug"},
+                                  {"info", "info"},
+                                  {"warn", "warn"},
+                                  {"error", "error"}}};
+const whole_number<std::uint16_t> port_number{1, 65'535};
+const whole_number<unsigned> pool_size{1, most_servers};
+const whole_number<unsigned> server_count{0, most_servers};
+const whole_number<unsigned> client_count{0, most_clients};
+const duration_text<> timeout{};
+// A connect that never gives up would hold its permit for ever.
+const duration_text<> connect_timeout{milliseconds{1}, longest_duration};
+// The kernel's MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL and MAX_TCP_KEEPCNT.
+const duration_text<seconds> keepalive_time{seconds{1}, seconds{32'767}};
+const whole_number<int> keepalive_probes{1, 127};
+// TCP_USER_TIMEOUT is an int of milliseconds; a day leaves it room.
+const duration_text<> tcp_timeout{milliseconds{0}, std::chrono::hours{24}};
+
+}  // namespace
+
+const section_rules<listen_settings>& listen_rules() {
+    using s = listen_settings;
+    static const section_rules<s> rules{
+        rule("addresses", &s::addresses, address_list{}, at_restart),
+        rule("port", &s::port, port_number, at_restart),
+        rule("unix_socket_dir", &s::unix_socket_dir, checked_text{socket_directory}, at_restart),
+        rule("unix_socket_mode", &s::unix_socket_mode, octal_mode{}, at_restart),
+        rule("backlog", &s::backlog, whole_number<int>{1, 65'535}, at_restart),
+    };
+    return rules;
+}
+
+const section_rules<log_settings>& log_rules() {
+    using s = log_settings;
+    static const section_rules<s> rules{
+        rule("level", &s::level, levels),
+        rule("format", &s::format, formats, at_restart),
+        rule("file", &s::file, checked_text{any_text}, at_restart),
+        rule("connections", &s::connections, flag{}),
+    };
+    return rules;
+}
+
+const section_rules<worker_settings>& worker_rules() {
+    static const section_rules<worker_settings> rules{
+        rule("count", &worker_settings::count, whole_number<unsigned>{0, 1'024}, at_restart),
+    };
+    return rules;
+}
+
+const section_rules<auth_settings>& auth_rules() {
+    static const section_rules<auth_settings> rules{
+        rule("method", &auth_settings::method, methods),
+    };
+    return rules;
+}
+
+const section_rules<limit_settings>& limit_rules() {
+    using s = limit_settings;
+    static const section_rules<s> rules{
+        rule("max_clients", &s::max_clients, whole_number<unsigned>{1, most_clients}),
+        rule("max_login_clients", &s::max_login_clients, whole_number<unsigned>{1, most_clients}),
+    };
+    return rules;
+}
+
+const section_rules<tcp_settings>& tcp_rules() {
+    using s = tcp_settings;
+    static const section_rules<s> rules{
+        rule("keepalive", &s::keepalive, flag{}),
+        rule("keepalive_idle", &s::keepalive_idle, keepalive_time),
+        rule("keepalive_interval", &s::keepalive_interval, keepalive_time),
+        rule("keepalive_count", &s::keepalive_count, keepalive_probes),
+        rule("user_timeout", &s::user_timeout, tcp_timeout),
+    };
+    return rules;
+}
+
+const section_rules<timeout_settings>& timeout_rules() {
+    using s = timeout_settings;
+    static const section_rules<s> rules{
+        rule("client_login", &s::client_login, timeout),
+        rule("client_idle", &s::client_idle, timeout),
+        rule("query", &s::query, timeout),
+        rule("query_wait", &s::query_wait, timeout),
+        rule("idle_in_transaction", &s::idle_in_transaction, timeout),
+        rule("transaction", &s::transaction, timeout),
+        rule("shutdown", &s::shutdown, timeout),
+    };
+    return rules;
+}
+
+const section_rules<pool_settings>& pool_rules() {
+    using s = pool_settings;
+    static const section_rules<s> rules{
+        rule("mode", &s::mode, modes),
+        rule("size", &s::size, pool_size),
+        rule("min_size", &s::min_size, server_count),
+        rule("reserve_size", &s::reserve_size, server_count),
+        rule("reserve_after", &s::reserve_after, timeout),
+        rule("max_parallel_connects", &s::max_parallel_connects, whole_number<unsigned>{1, 1'000}),
+        rule("server_connect_timeout", &s::server_connect_timeout, connect_timeout),
+        rule("server_lifetime", &s::server_lifetime, timeout),
+        rule("server_idle_timeout", &s::server_idle_timeout, timeout),
+        rule("server_check_delay", &s::server_check_delay, timeout),
+        rule("server_close_timeout", &s::server_close_timeout, timeout),
+        rule("clean", &s::clean, cleanings),
+    };
+    return rules;
+}
+
+const section_rules<database_settings>& database_rules() {
+    using s = database_settings;
+    static const section_rules<s> rules{
+        rule("host", &s::host, checked_text{server_host}),
+        rule("port", &s::port, port_number),
+        rule("dbname", &s::dbname, checked_text{role_or_database}),
+        rule("user", &s::user, checked_text{role_or_database}),
+        rule("password", &s::password, secret_text{secret_forms::plain_or_md5}),
+        rule("max_server_connections", &s::max_server_connections, server_count),
+        rule("max_client_connections", &s::max_client_connections, client_count),
+    };
+    return rules;
+}
+
+const section_rules<timeout_settings>& database_timeout_rules() {
+    // The process shuts down once, for all databases.
+    static const auto rules = [] {
+        auto all = timeout_rules();
+        std::erase_if(all, [](const auto& r) { return r.name == "shutdown"; });
+        return all;
+    }();
+    return rules;
+}
+
+const section_rules<user_settings>& user_rules() {
+    using s = user_settings;
+    static const section_rules<s> rules{
+        rule("password", &s::password, secret_text{secret_forms::plain_md5_or_scram}),
+        rule("server_password", &s::server_password, secret_text{secret_forms::plain}),
+        rule("console", &s::console, roles),
+        rule("max_server_connections", &s::max_server_connections, server_count),
+        rule("max_client_connections", &s::max_client_connections, client_count),
+    };
+    return rules;
+}
+
+const section_rules<user_pool_overrides>& user_pool_rules() {
+    using s = user_pool_overrides;
+    static const section_rules<s> rules{
+        rule("mode", &s::mode, modes),
+        rule("size", &s::size, pool_size),
+        rule("min_size", &s::min_size, server_count),
+        rule("reserve_size", &s::reserve_size, server_count),
+    };
+    return rules;
+}
+
+const section_rules<user_timeout_overrides>& user_timeout_rules() {
+    using s = user_timeout_overrides;
+    static const section_rules<s> rules{
+        rule("client_idle", &s::client_idle, timeout),
+        rule("query", &s::query, timeout),
+        rule("query_wait", &s::query_wait, timeout),
+        rule("idle_in_transaction", &s::idle_in_transaction, timeout),
+        rule("transaction", &s::transaction, timeout),
+    };
+    return rules;
+}
+
+std::vector<key_description> describe_keys() {
+    std::vector<key_description> all;
+    const auto initial_of = [&](const std::string& section, const std::string& name) {
+        const auto found = std::ranges::find_if(
+            all, [&](const key_description& d) { return d.section == section && d.name == name; });
+        return found == all.end() ? std::string{} : found->initial;
+    };
+    const auto add = [&]<class S>(const std::string& section, const section_rules<S>& rules,
+                                  const std::string& overrides = {}) {
+        for (const auto& r : rules) {
+            all.push_back({section, r.name,
+                           overrides.empty() ? r.write(S{}) : initial_of(overrides, r.name),
+                           r.reloadable});
+        }
+    };
+    for_each_global_section([&](const char* name, auto, const auto& rules) { add(name, rules); });
+    add("database.NAME", database_rules());
+    add("database.NAME.pool", pool_rules(), "pool");
+    add("database.NAME.timeouts", database_timeout_rules(), "timeouts");
+    add("user.NAME", user_rules());
+    add("user.NAME.pool", user_pool_rules(), "pool");
+    add("user.NAME.timeouts", user_timeout_rules(), "timeouts");
+    return all;
+}
+
+}  // namespace pgweir::config

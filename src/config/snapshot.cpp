@@ -1,0 +1,82 @@
+// Look-ups in a snapshot, and the layers of settings that apply to one (database, user).
+#include "pgweir/config/snapshot.hpp"
+
+#include <string_view>
+
+namespace pgweir::config {
+
+namespace {
+
+template <class T>
+void lay_over(T& setting, const std::optional<T>& override_of) {
+    if (override_of) {
+        setting = *override_of;
+    }
+}
+
+}  // namespace
+
+const char* to_string(pool_mode mode) noexcept {
+    switch (mode) {
+        case pool_mode::session: return "session";
+        case pool_mode::transaction: return "transaction";
+        case pool_mode::statement: return "statement";
+    }
+    return "";
+}
+
+const char* to_string(cleaning clean) noexcept {
+    switch (clean) {
+        case cleaning::when_dirty: return "when-dirty";
+        case cleaning::always: return "always";
+    }
+    return "";
+}
+
+const char* to_string(login_method method) noexcept {
+    switch (method) {
+        case login_method::trust: return "trust";
+        case login_method::password: return "password";
+        case login_method::md5: return "md5";
+        case login_method::scram_sha_256: return "scram-sha-256";
+    }
+    return "";
+}
+
+const database_settings* snapshot::find_database(std::string_view name) const {
+    auto found = databases.find(name);
+    if (found == databases.end()) {
+        found = databases.find(std::string_view{"*"});
+    }
+    return found == databases.end() ? nullptr : &found->second;
+}
+
+const user_settings* snapshot::find_user(std::string_view name) const {
+    const auto found = users.find(name);
+    return found == users.end() ? nullptr : &found->second;
+}
+
+pool_settings effective_pool(const database_settings& database, const user_settings* user) {
+    pool_settings pool = database.pool;
+    if (user != nullptr) {
+        lay_over(pool.mode, user->pool.mode);
+        lay_over(pool.size, user->pool.size);
+        lay_over(pool.min_size, user->pool.min_size);
+        lay_over(pool.reserve_size, user->pool.reserve_size);
+    }
+    return pool;
+}
+
+timeout_settings effective_timeouts(const database_settings& database, const user_settings* user) {
+    timeout_settings timeouts = database.timeouts;
+    if (user != nullptr) {
+        lay_over(timeouts.client_idle, user->timeouts.client_idle);
+        lay_over(timeouts.query, user->timeouts.query);
+        lay_over(timeouts.query_wait, user->timeouts.query_wait);
+        lay_over(timeouts.idle_in_transaction, user->timeouts.idle_in_transaction);
+        lay_over(timeouts.transaction, user->timeouts.transaction);
+    }
+    return timeouts;
+}
+
+}  // namespace pgweir::config

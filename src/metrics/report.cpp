@@ -1,0 +1,138 @@
+// How the rows of several workers become one answer.
+#include "pgweir/metrics/report.hpp"
+
+#include <algorithm>
+#include <iterator>
+#include <tuple>
+#include <utility>
+
+namespace pgweir::metrics {
+namespace {
+
+// Appends `from` to `to`, sorts by `key` and folds rows of the same key into the first of them.
+template <class Row, class Key, class Fold>
+void merge_by(std::vector<Row>& to, std::vector<Row>&& from, Key key, Fold fold) {
+    to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+    std::stable_sort(to.begin(), to.end(),
+                     [&](const Row& a, const Row& b) { return key(a) < key(b); });
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < to.size(); ++i) {
+        if (kept > 0 && key(to[kept - 1]) == key(to[i])) {
+            fold(to[kept - 1], to[i]);
+            continue;
+        }
+        if (kept != i) {
+            to[kept] = std::move(to[i]);
+        }
+        ++kept;
+    }
+    to.resize(kept);
+}
+
+void add_pool(pool_row& to, const pool_row& from) {
+    to.clients_active += from.clients_active;
+    to.clients_idle += from.clients_idle;
+    to.clients_waiting += from.clients_waiting;
+    for (std::size_t i = 0; i < to.servers.size(); ++i) {
+        to.servers[i] += from.servers[i];
+    }
+    to.longest_wait_us = std::max(to.longest_wait_us, from.longest_wait_us);
+}
+
+void add_database(database_row& to, const database_row& from) {
+    to.current_connections += from.current_connections;
+    to.current_client_connections += from.current_client_connections;
+}
+
+// The mean of two means. Two products of large counters may not fit 64 bits.
+std::uint64_t weighted(std::uint64_t a,
+                       std::uint64_t a_count,
+                       std::uint64_t b,
+                       std::uint64_t b_count) {
+    const auto count = static_cast<double>(a_count) + static_cast<double>(b_count);
+    if (count == 0) {
+        // Rates below one a second are rounded to 0 and say nothing about who did more.
+        return std::max(a, b);
+    }
+    return static_cast<std::uint64_t>((static_cast<double>(a) * static_cast<double>(a_count) +
+                                       static_cast<double>(b) * static_cast<double>(b_count)) /
+                                      count);
+}
+
+void add_traffic(traffic_row& to, const traffic_row& from) {
+    to.total += from.total;
+    // Rates add up; a time per item is the mean over both workers' items.
+    const auto transaction_us = weighted(to.average.transaction_us, to.average.transactions,
+                                         from.average.transaction_us, from.average.transactions);
+    const auto query_us = weighted(to.average.query_us, to.average.queries, from.average.query_us,
+                                   from.average.queries);
+    to.average += from.average;
+    to.average.transaction_us = transaction_us;
+    to.average.query_us = query_us;
+}
+
+}  // namespace
+
+traffic& traffic::operator+=(const traffic& o) noexcept {
+    server_assignments += o.server_assignments;
+    transactions += o.transactions;
+    queries += o.queries;
+    bytes_received += o.bytes_received;
+    bytes_sent += o.bytes_sent;
+    transaction_us += o.transaction_us;
+    query_us += o.query_us;
+    wait_us += o.wait_us;
+    client_parses += o.client_parses;
+    server_parses += o.server_parses;
+    binds += o.binds;
+    client_logins += o.client_logins;
+    return *this;
+}
+
+const char* to_string(client_state s) noexcept {
+    switch (s) {
+        case client_state::login: return "login";
+        case client_state::idle: return "idle";
+        case client_state::active: return "active";
+        case client_state::waiting: return "waiting";
+    }
+    return "unknown";
+}
+
+const char* to_string(server_state s) noexcept {
+    switch (s) {
+        case server_state::connecting: return "connecting";
+        case server_state::idle: return "idle";
+        case server_state::active: return "active";
+        case server_state::checking: return "checking";
+        case server_state::cleaning: return "cleaning";
+        case server_state::cancelling: return "cancelling";
+        case server_state::moving: return "moving";
+        case server_state::closing: return "closing";
+    }
+    return "unknown";
+}
+
+void report::merge(report&& other) {
+    clients.insert(clients.end(), std::make_move_iterator(other.clients.begin()),
+                   std::make_move_iterator(other.clients.end()));
+    servers.insert(servers.end(), std::make_move_iterator(other.servers.begin()),
+                   std::make_move_iterator(other.servers.end()));
+    merge_by(
+        pools, std::move(other.pools),
+        [](const pool_row& r) { return std::tie(r.database, r.user); }, add_pool);
+    merge_by(
+        databases, std::move(other.databases),
+        [](const database_row& r) { return std::tie(r.name); }, add_database);
+    merge_by(
+        traffics, std::move(other.traffics),
+        [](const traffic_row& r) { return std::tie(r.database); }, add_traffic);
+    used_clients += other.used_clients;
+    login_clients += other.login_clients;
+    used_servers += other.used_servers;
+    free_servers += other.free_servers;
+    // Every worker knows the same users.
+    users = std::max(users, other.users);
+}
+
+}  // namespace pgweir::metrics

@@ -1,0 +1,54 @@
+// Threads for slow work.
+#include "pgweir/net/background.hpp"
+
+namespace pgweir::net {
+
+background::background(unsigned threads, std::size_t queue_limit) : limit_{queue_limit} {
+    for (unsigned i = 0; i < threads; ++i) {
+        threads_.emplace_back([this] { serve(); });
+    }
+}
+
+background::~background() { stop(); }
+
+void background::stop() {
+    {
+        const std::lock_guard lock{mutex_};
+        stopping_ = true;
+    }
+    wake_.notify_all();
+    for (auto& t : threads_) {
+        t.join();
+    }
+    threads_.clear();
+    queue_.clear();
+}
+
+bool background::submit(task t) {
+    {
+        const std::lock_guard lock{mutex_};
+        if (stopping_ || queue_.size() >= limit_) {
+            return false;
+        }
+        queue_.push_back(std::move(t));
+    }
+    wake_.notify_one();
+    return true;
+}
+
+void background::serve() {
+    std::unique_lock lock{mutex_};
+    for (;;) {
+        wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });
+        if (stopping_) {
+            return;
+        }
+        auto t = std::move(queue_.front());
+        queue_.pop_front();
+        lock.unlock();
+        t();
+        lock.lock();
+    }
+}
+
+}  // namespace pgweir::net

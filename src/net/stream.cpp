@@ -1,0 +1,98 @@
+// The non-blocking stream socket.
+#include "pgweir/net/stream.hpp"
+
+#include "pgweir/net/loop.hpp"
+
+#include <cerrno>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <utility>
+
+namespace pgweir::net {
+
+void stream::attach(loop& l, int fd, io_handler& handler) {
+    fd_ = fd;
+    loop_ = &l;
+    handler_ = &handler;
+    readable_ = writable_ = hung_up_ = false;
+    l.add(*this, fd);
+}
+
+int stream::detach() noexcept {
+    if (fd_ >= 0) {
+        loop_->remove(*this, fd_);
+        if (is_linked()) {
+            unlink();
+        }
+    }
+    return std::exchange(fd_, -1);
+}
+
+void stream::close() noexcept {
+    if (const int fd = detach(); fd >= 0) {
+        ::close(fd);
+    }
+}
+
+io_result stream::receive(std::span<char> into) noexcept {
+    for (;;) {
+        const auto n = ::recv(fd_, into.data(), into.size(), 0);
+        if (n > 0) {
+            const auto size = static_cast<std::size_t>(n);
+            // A short read has emptied the socket: the next byte brings a new edge. After a hang-up
+            // there is no further edge, so the end of file must be fetched.
+            readable_ = size == into.size() || hung_up_;
+            return {size, io_status::ok};
+        }
+        if (n == 0) {
+            readable_ = false;
+            return {0, io_status::closed};
+        }
+        if (errno == EINTR) {
+            continue;
+        }
+        readable_ = false;
+        const bool again = errno == EAGAIN || errno == EWOULDBLOCK;
+        return {0, again ? io_status::would_block : io_status::closed};
+    }
+}
+
+io_result stream::send(std::span<const iovec> pieces) noexcept {
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(pieces.data());
+    message.msg_iovlen = pieces.size();
+    std::size_t total = 0;
+    for (const auto& p : pieces) {
+        total += p.iov_len;
+    }
+    for (;;) {
+        const auto n = pieces.size() == 1
+                           ? ::send(fd_, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL)
+                           : ::sendmsg(fd_, &message, MSG_NOSIGNAL);
+        if (n >= 0) {
+            const auto size = static_cast<std::size_t>(n);
+            writable_ = size == total;
+            return {size, io_status::ok};
+        }
+        if (errno == EINTR) {
+            continue;
+        }
+        writable_ = false;
+        const bool again = errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS;
+        return {0, again ? io_status::would_block : io_status::closed};
+    }
+}
+
+void stream::shut_down_sending() noexcept {
+    if (fd_ >= 0) {
+        ::shutdown(fd_, SHUT_WR);
+    }
+}
+
+void stream::call_again() {
+    if (!is_linked()) {
+        loop_->call_again(*this);
+    }
+}
+
+}  // namespace pgweir::net

@@ -1,0 +1,611 @@
+// The life of one connection to PostgreSQL.
+#include "pgweir/pool/server.hpp"
+
+#include "pgweir/auth/random.hpp"
+#include "pgweir/base/log.hpp"
+#include "pgweir/pool/slice.hpp"
+#include "pgweir/protocol/frame.hpp"
+#include "pgweir/protocol/frontend_stream.hpp"
+#include "pgweir/protocol/message_writer.hpp"
+#include "pool/canceller.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <random>
+
+namespace pgweir::pool {
+namespace {
+
+// How often a closing backend is asked again to give up its query.
+constexpr auto cancel_again = std::chrono::milliseconds{100};
+// A message while logging in is small; what claims more is not PostgreSQL.
+constexpr std::size_t max_login_message = 64 * 1024;
+
+base::time_point expiry(base::time_point born, config::milliseconds lifetime) {
+    if (lifetime.count() == 0) {
+        return base::never;
+    }
+    // Spread over the last third, so that connections made together do not end together.
+    thread_local std::minstd_rand random{std::random_device{}()};
+    std::uniform_real_distribution<double> share{0.7, 1.0};
+    return born + std::chrono::duration_cast<base::duration>(lifetime * share(random));
+}
+
+connect_failure unreachable(const target& t, const std::string& reason) {
+    return {"08006",
+            "could not connect to server \"" + t.host + "\", port " + std::to_string(t.port) +
+                ": " + reason,
+            {},
+            "check host and port of the database in the configuration"};
+}
+
+}  // namespace
+
+server::server(slice& home, permit right, target_ptr where, std::uint64_t id)
+    : slice_{&home},
+      channel_{home.home().loop()},
+      permit_{std::move(right)},
+      target_{std::move(where)},
+      id_{id},
+      born_{home.home().loop().now()},
+      last_used_{born_},
+      connected_at_{std::chrono::system_clock::now()},
+      self_{std::make_shared<server*>(this)} {
+    slice_->enlist(*this);
+    slice_->on_joined(state_);
+    expires_ = expiry(born_, home.pool().server_lifetime);
+}
+
+server::~server() {
+    channel_.stream().close();
+    if (slice_ != nullptr) {
+        slice_->on_left(state_);
+    }
+}
+
+void server::enter(phase next) {
+    if (next == state_) {
+        return;
+    }
+    if (state_ == phase::idle && idle_hook::is_linked()) {
+        idle_hook::unlink();
+    }
+    const auto before = std::exchange(state_, next);
+    slice_->on_state(before, next);
+}
+
+// --- connecting and logging in
+
+void server::start() {
+    auto& home = slice_->home();
+    home.loop().timers().set(*this, home.loop().now() + slice_->pool().server_connect_timeout);
+    if (auto a = net::parse_address(target_->host, target_->port)) {
+        connect_to({*a});
+        return;
+    }
+    const bool accepted = home.all().names.submit(
+        [weak = std::weak_ptr{self_}, where = target_, &loop = home.loop()] {
+            std::string error;
+            auto found = net::resolve(where->host, where->port, error);
+            loop.post([weak, found = std::move(found), error = std::move(error)]() mutable {
+                const auto alive = weak.lock();
+                if (!alive || (*alive)->state_ != phase::connecting) {
+                    return;
+                }
+                if (found.empty()) {
+                    (*alive)->fail_login(unreachable(*(*alive)->target_, error));
+                } else {
+                    (*alive)->connect_to(std::move(found));
+                }
+            });
+        });
+    if (!accepted) {
+        fail_login(unreachable(*target_, "too many name look-ups are waiting"));
+    }
+}
+
+void server::connect_to(std::vector<net::address> addresses) {
+    addresses_.assign(addresses.rbegin(), addresses.rend());
+    errno = 0;
+    connect_next();
+}
+
+void server::connect_next() {
+    channel_.stream().close();
+    connected_ = false;
+    int error = errno;
+    while (!addresses_.empty()) {
+        address_ = addresses_.back();
+        addresses_.pop_back();
+        const int fd = net::start_connect(address_, target_->tcp);
+        if (fd >= 0) {
+            channel_.attach(fd, *this);
+            return;
+        }
+        error = errno;
+    }
+    fail_login(unreachable(*target_, std::strerror(error)));
+}
+
+void server::on_connected() {
+    connected_ = true;
+    addresses_.clear();
+    auth::server_credentials who;
+    who.user = target_->user;
+    who.password = target_->password.reveal();
+    if (auto proven = slice_->home().all().keys.recall(target_->user)) {
+        who.keys = proven->keys;
+        who.keys_salt = proven->salt;
+        who.keys_iterations = proven->iterations;
+    }
+    startup_ =
+        std::make_unique<server_startup>(target_->dbname, std::move(who), auth::random_nonce());
+    take({server_startup::step::kind::send, startup_->startup_packet()});
+}
+
+void server::take(server_startup::step s) {
+    using kind = server_startup::step::kind;
+    switch (s.what) {
+        case kind::read_more: return;
+        case kind::send: {
+            if (!channel_.send(s.send)) {
+                fail_login(unreachable(*target_, "connection lost while logging in"));
+            }
+            return;
+        }
+        case kind::hash: {
+            const bool accepted = slice_->home().all().keys.derive(
+                startup_->request(), slice_->home().loop(),
+                [weak = std::weak_ptr{self_}](const auth::scram_keys& keys) {
+                    const auto alive = weak.lock();
+                    if (alive && (*alive)->startup_ && (*alive)->state_ == phase::connecting) {
+                        (*alive)->take((*alive)->startup_->on_hashed(keys));
+                    }
+                });
+            if (!accepted) {
+                fail_login(unreachable(*target_, "too many password hashings are waiting"));
+            }
+            return;
+        }
+        case kind::ready: return on_logged_in();
+        case kind::failed: return fail_login(startup_->why());
+    }
+}
+
+void server::read_login() {
+    while (channel_.stream().readable() && state_ == phase::connecting) {
+        auto [data, status] = channel_.receive();
+        while (state_ == phase::connecting && data.size() >= protocol::header_size) {
+            const auto f = protocol::read_frame(data.data());
+            if (f.size < protocol::header_size || f.size > max_login_message) {
+                return fail_login(unreachable(*target_, "not a PostgreSQL server"));
+            }
+            if (data.size() < f.size) {
+                break;
+            }
+            auto step = startup_->on_message(
+                f.type, data.substr(protocol::header_size, f.size - protocol::header_size));
+            data.remove_prefix(f.size);
+            if (step.what == server_startup::step::kind::ready) {
+                if (!data.empty()) {
+                    return fail_login(unreachable(*target_, "not a PostgreSQL server"));
+                }
+                return on_logged_in();  // the last touch: it may move to another worker at once
+            }
+            take(std::move(step));
+        }
+        if (state_ != phase::connecting) {
+            return;
+        }
+        channel_.keep(data);
+        if (status == net::io_status::closed) {
+            return fail_login(unreachable(*target_, "the server closed the connection"));
+        }
+    }
+}
+
+void server::on_logged_in() {
+    parameters_ = std::move(startup_->parameters());
+    pid_ = startup_->backend_pid();
+    key_ = startup_->backend_key();
+    startup_.reset();
+    slice_->home().loop().timers().set(*this, base::never);
+    born_ = last_used_ = slice_->home().loop().now();
+    PGWEIR_LOG(debug, "server {}: connected to {}:{} as {}, backend {}", id_, target_->host,
+               target_->port, target_->user, pid_);
+    enter(phase::checking);  // neither connecting nor idle while the slice takes note
+    slice_->on_connected();
+    become_available();
+}
+
+void server::fail_login(connect_failure why) {
+    PGWEIR_LOG(warn, "server {}: no connection to {}:{} as {}: {} ({})", id_, target_->host,
+               target_->port, target_->user, why.message, why.sqlstate);
+    auto* home = slice_;
+    if (connected_) {
+        close(false);
+    } else {
+        gone();
+    }
+    home->on_connect_failed(why);
+}
+
+// --- readiness
+
+void server::on_io() {
+    switch (state_) {
+        case phase::connecting:
+            if (!connected_) {
+                if (const int error = net::connect_error(channel_.stream().fd()); error != 0) {
+                    errno = error;
+                    return connect_next();
+                }
+                if (!channel_.stream().writable()) {
+                    return;
+                }
+                on_connected();
+            }
+            if (state_ == phase::connecting && !channel_.flush()) {
+                return fail_login(unreachable(*target_, "connection lost while logging in"));
+            }
+            if (state_ == phase::connecting) {
+                read_login();
+            }
+            return;
+        case phase::active:
+            if (user_ != nullptr) {
+                user_->on_server_io();
+            }
+            return;
+        case phase::closing: return drain();
+        case phase::moving: return;
+        case phase::idle:
+        case phase::checking:
+        case phase::cleaning:
+        case phase::cancelling:
+            if (!channel_.flush()) {
+                return close(false);
+            }
+            return read_own();
+    }
+}
+
+void server::on_timer() {
+    switch (state_) {
+        case phase::connecting:
+            return fail_login(unreachable(*target_, "timeout (server_connect_timeout)"));
+        case phase::checking:
+        case phase::cleaning:
+            PGWEIR_LOG(warn, "server {}: no answer while {}, closing", id_,
+                       metrics::to_string(state_));
+            return close(true);
+        case phase::closing: {
+            auto& loop = slice_->home().loop();
+            if (loop.now() >= close_by_ && !closing_cancels_) {
+                // It was allowed to finish what its client had sent, but not to take for ever.
+                closing_cancels_ = true;
+                close_by_ = loop.now() + slice_->pool().server_close_timeout;
+            }
+            if (loop.now() >= close_by_) {
+                PGWEIR_LOG(warn, "server {}: backend {} did not end within server_close_timeout",
+                           id_, pid_);
+                return gone();
+            }
+            // A cancel request that overtakes its query is ignored, so one is not enough.
+            cancel();
+            return loop.timers().set(*this, std::min(close_by_, loop.now() + cancel_again));
+        }
+        default: return;
+    }
+}
+
+// --- conversations of our own
+
+void server::ask(std::string_view sql) {
+    std::string message;
+    protocol::message_writer{message}.begin('Q').put_cstr(sql).end();
+    ledger_.sent(protocol::request::query, protocol::origin::pooler);
+    if (!channel_.send(message)) {
+        close(false);
+    }
+}
+
+void server::check() {
+    enter(phase::checking);
+    auto& home = slice_->home();
+    home.loop().timers().set(*this, home.loop().now() + slice_->pool().server_connect_timeout);
+    ledger_.sent(protocol::request::sync, protocol::origin::pooler);
+    if (!channel_.send(protocol::sync_message)) {
+        close(false);
+    }
+}
+
+void server::prepare_for(waiter& w) {
+    preparing_for_ = &w;
+    w.preparing_ = this;
+    next_settings_ = w.wanted_;
+    refused_.reset();
+    enter(phase::cleaning);
+    auto& home = slice_->home();
+    home.loop().timers().set(*this, home.loop().now() + slice_->pool().server_connect_timeout);
+    ask(preparation_sql(false, next_settings_.get()));
+}
+
+void server::clean() {
+    next_settings_ = settings_;
+    refused_.reset();
+    enter(phase::cleaning);
+    auto& home = slice_->home();
+    home.loop().timers().set(*this, home.loop().now() + slice_->pool().server_connect_timeout);
+    if (backend_.status() != 'I') {
+        ask("ROLLBACK");
+    }
+    if (state_ == phase::cleaning) {
+        ask(preparation_sql(true, next_settings_.get()));
+    }
+}
+
+void server::read_own() {
+    while (channel_.stream().readable() && user_ == nullptr && state_ != phase::closing) {
+        auto [data, status] = channel_.receive();
+        bool settled = false;
+        while (!data.empty()) {
+            const auto step = backend_.scan(data, ledger_, marks_, false, *this);
+            data.remove_prefix(step.size);
+            if (step.why == protocol::backend_stream::stop::violation) {
+                PGWEIR_LOG(err, "server {}: unexpected message while {}, closing", id_,
+                           metrics::to_string(state_));
+                return close(false);
+            }
+            settled = settled || step.why == protocol::backend_stream::stop::idle;
+            if (step.why == protocol::backend_stream::stop::held) {
+                break;
+            }
+        }
+        channel_.keep(data);
+        if (status == net::io_status::closed || dying_) {
+            return close(false);
+        }
+        if (settled) {
+            return on_own_ready();
+        }
+    }
+}
+
+void server::on_own_ready() {
+    slice_->home().loop().timers().set(*this, base::never);
+    if (state_ == phase::checking) {
+        return become_available();
+    }
+    if (state_ != phase::cleaning) {
+        return;
+    }
+    auto* w = std::exchange(preparing_for_, nullptr);
+    if (refused_) {
+        const auto why = *std::exchange(refused_, std::nullopt);
+        if (w == nullptr) {
+            PGWEIR_LOG(err, "server {}: cleaning failed: {}", id_, why.message);
+            return close(false);
+        }
+        // What of it was set is unknown; a full cleaning tells.
+        settings_ = nullptr;
+        clean();
+        w->preparing_ = nullptr;
+        w->queue_ = nullptr;
+        return w->on_refused(why);
+    }
+    settings_ = std::move(next_settings_);
+    marks_ = {};
+    was_cancelled_ = false;
+    if (w != nullptr) {
+        w->preparing_ = nullptr;
+        w->queue_ = nullptr;
+        lend(*w);
+        return w->on_server(lease{*this});
+    }
+    become_available();
+}
+
+void server::on_parameter(std::string_view name, std::string_view value) {
+    parameters_.set(name, value);
+    if (state_ == phase::idle) {
+        slice_->on_parameters_changed();
+    }
+}
+
+void server::on_error(const protocol::error_fields& error, protocol::origin owner) {
+    if (error.is_fatal() || state_ == phase::idle) {
+        dying_ = true;
+        PGWEIR_LOG(info, "server {}: backend {} ends: {} ({})", id_, pid_, error.message,
+                   error.sqlstate);
+    } else if (owner == protocol::origin::pooler) {
+        refused_ = connect_failure{std::string{error.sqlstate}, std::string{error.message},
+                                   std::string{error.detail}, std::string{error.hint}};
+    }
+}
+
+void server::become_available() {
+    last_used_ = slice_->home().loop().now();
+    enter(phase::idle);
+    slice_->on_available(*this);
+}
+
+// --- the lease
+
+void server::lend(server_user& user) {
+    user_ = &user;
+    enter(phase::active);
+}
+
+bool server::is_reusable(bool at_boundary) const noexcept {
+    return at_boundary && channel_.stream().is_open() && !channel_.stream().hung_up() && !dying_ &&
+           !marks_.permanent && ledger_.is_empty() && !ledger_.is_doubtful() &&
+           backend_.at_boundary() && !channel_.has_kept() && !channel_.has_backlog();
+}
+
+void server::release(bool at_boundary, bool dirty, bool let_finish) {
+    user_ = nullptr;
+    last_used_ = slice_->home().loop().now();
+    if (state_ != phase::active) {
+        return;  // closing already
+    }
+    if (!is_reusable(at_boundary)) {
+        return close(!let_finish);
+    }
+    marks_.dirty = marks_.dirty || dirty;
+    if (cancels_ != 0) {
+        return enter(phase::cancelling);
+    }
+    settle();
+}
+
+// What must happen between two clients.
+void server::settle() {
+    if (marks_.dirty || backend_.status() != 'I' ||
+        slice_->pool().clean == config::cleaning::always) {
+        clean();
+    } else if (was_cancelled_) {
+        // The signal may reach the backend late. Its answer to a Sync proves that it is through.
+        was_cancelled_ = false;
+        check();
+    } else {
+        become_available();
+    }
+}
+
+void server::cancel() {
+    if (cancels_ != 0 || ledger_.is_empty() || key_.empty()) {
+        return;
+    }
+    std::string packet;
+    protocol::message_writer{packet}
+        .begin_untyped()
+        .put_int32((1234 << 16) | 5678)
+        .put_int32(pid_)
+        .put_bytes(key_)
+        .end();
+    const bool sent = canceller::send(slice_->home(), address_, target_->tcp, std::move(packet),
+                                      [weak = std::weak_ptr{self_}] {
+                                          if (const auto alive = weak.lock()) {
+                                              (*alive)->on_cancelled();
+                                          }
+                                      });
+    if (sent) {
+        ++cancels_;
+        was_cancelled_ = true;
+    }
+}
+
+void server::on_cancelled() {
+    --cancels_;
+    if (cancels_ == 0 && state_ == phase::cancelling) {
+        settle();
+    }
+}
+
+// --- the end
+
+void server::close(bool cancel_query) {
+    if (state_ == phase::closing) {
+        return;
+    }
+    if (auto* w = std::exchange(preparing_for_, nullptr)) {
+        slice_->requeue(*w);
+    }
+    if (cancel_query) {
+        cancel();
+    }
+    enter(phase::closing);
+    user_ = nullptr;
+    if (!channel_.stream().is_open()) {
+        return gone();
+    }
+    if (!channel_.has_backlog()) {
+        const auto piece = net::as_piece(protocol::terminate_message);
+        channel_.stream().send({&piece, 1});
+    }
+    channel_.drop_all();
+    channel_.stream().shut_down_sending();
+    auto& loop = slice_->home().loop();
+    closing_cancels_ = cancel_query;
+    close_by_ = loop.now() + slice_->pool().server_close_timeout;
+    loop.timers().set(*this,
+                      cancel_query ? std::min(close_by_, loop.now() + cancel_again) : close_by_);
+    drain();
+}
+
+void server::drain() {
+    const auto scratch = slice_->home().loop().scratch();
+    for (int turns = 0; channel_.stream().readable(); ++turns) {
+        if (turns == 4) {
+            return channel_.stream().call_again();
+        }
+        if (channel_.stream().receive(scratch).status == net::io_status::closed) {
+            return gone();
+        }
+    }
+}
+
+// The backend has ended (or we have waited long enough): the permit goes back.
+void server::gone() {
+    if (!self_) {
+        return;
+    }
+    self_.reset();
+    enter(phase::closing);
+    channel_.stream().close();
+    net::timer::unlink_now();
+    member_hook::unlink();
+    auto& home = *slice_;
+    home.on_left(state_);
+    slice_ = nullptr;
+    home.home().loop().bury(std::unique_ptr<net::mortal>{this});
+    permit_ = permit{};
+    home.on_gone();
+}
+
+// --- moving between workers
+
+void server::leave_slice() {
+    enter(phase::moving);
+    in_transit_ = net::descriptor{channel_.stream().detach()};
+    net::timer::unlink_now();
+    member_hook::unlink();
+    slice_->on_left(state_);
+    slice_ = nullptr;
+}
+
+void server::join_slice(slice& to) {
+    slice_ = &to;
+    to.enlist(*this);
+    to.on_joined(state_);
+    channel_.set_loop(to.home().loop());
+    channel_.attach(in_transit_.release(), *this);
+    become_available();
+}
+
+metrics::server_row server::describe() const {
+    metrics::server_row row;
+    row.id = id_;
+    row.user = target_->user;
+    row.database = slice_->common().key.database;
+    row.application_name = parameters_.value_of("application_name");
+    row.state = state_;
+    const auto peer = net::describe(address_);
+    const auto local = net::local_of(channel_.stream().fd());
+    row.address = peer.host;
+    row.port = peer.port == 0 ? target_->port : peer.port;
+    row.local_address = local.host;
+    row.local_port = local.port;
+    row.connected = connected_at_;
+    row.last_request = std::chrono::system_clock::now() -
+                       std::chrono::duration_cast<std::chrono::system_clock::duration>(
+                           base::steady::now() - last_used_);
+    row.close_needed = dying_ || marks_.permanent;
+    row.linked_client = user_ != nullptr ? user_->user_id() : 0;
+    row.backend_pid = pid_;
+    row.worker = slice_->home().index();
+    return row;
+}
+
+}  // namespace pgweir::pool

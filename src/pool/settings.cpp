@@ -1,0 +1,94 @@
+// Interned startup settings.
+#include "pgweir/pool/settings.hpp"
+
+#include <algorithm>
+
+namespace pgweir::pool {
+namespace {
+
+// E'' takes backslash escapes whatever standard_conforming_strings says. Bytes above ASCII are
+// escaped, as the server still reads this in the previous client's encoding, where such a byte may
+// swallow the backslash behind it; it also takes them as they are then, as from a startup packet.
+std::string quote(std::string_view text) {
+    static constexpr char hex[] = "0123456789abcdef";
+    std::string out = "E'";
+    for (const char c : text) {
+        const auto u = static_cast<unsigned char>(c);
+        if (u >= 0x80) {
+            out.append({'\\', 'x', hex[u >> 4], hex[u & 15]});
+            continue;
+        }
+        if (c == '\'' || c == '\\') {
+            out.push_back('\\');
+        }
+        out.push_back(c);
+    }
+    return out += '\'';
+}
+
+std::string make_apply_sql(const std::vector<std::pair<std::string, std::string>>& values) {
+    std::string sql;
+    for (const auto& [name, value] : values) {
+        sql += sql.empty() ? "SELECT " : ", ";
+        sql += "pg_catalog.set_config(" + quote(name) + ", " + quote(value) + ", false)";
+    }
+    return sql;
+}
+
+}  // namespace
+
+std::string_view settings::value_of(std::string_view name) const noexcept {
+    for (const auto& [n, v] : values) {
+        if (n == name) {
+            return v;
+        }
+    }
+    return {};
+}
+
+std::string preparation_sql(bool clean, const settings* next) {
+    // RESET ALL leaves role and session_authorization alone. DISCARD ALL does the same work as the
+    // longer list, but cannot share an implicit transaction with the settings that follow.
+    std::string sql = clean ? "CLOSE ALL; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; "
+                              "UNLISTEN *; SELECT pg_catalog.pg_advisory_unlock_all(); "
+                              "DISCARD TEMP; DISCARD SEQUENCES; DEALLOCATE ALL"
+                            : "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL";
+    if (next != nullptr && !next->apply_sql.empty()) {
+        sql += "; " + next->apply_sql;
+    }
+    return sql;
+}
+
+settings_ptr settings_store::intern(std::vector<std::pair<std::string, std::string>> values) {
+    for (auto& [name, value] : values) {
+        std::ranges::transform(name, name.begin(), [](char c) {
+            return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+        });
+    }
+    std::ranges::stable_sort(values, {}, [](const auto& v) { return v.first; });
+    // Of equal names keep the last.
+    std::vector<std::pair<std::string, std::string>> unique;
+    for (auto& v : values) {
+        if (!unique.empty() && unique.back().first == v.first) {
+            unique.back() = std::move(v);
+        } else {
+            unique.push_back(std::move(v));
+        }
+    }
+    auto sql = make_apply_sql(unique);
+
+    const std::lock_guard lock{mutex_};
+    if (known_.size() >= sweep_at_) {
+        std::erase_if(known_, [](const auto& entry) { return entry.second.expired(); });
+        sweep_at_ = std::max<std::size_t>(64, known_.size() * 2);
+    }
+    auto& entry = known_[sql];
+    auto found = entry.lock();
+    if (!found) {
+        found = std::make_shared<const settings>(settings{std::move(unique), std::move(sql)});
+        entry = found;
+    }
+    return found;
+}
+
+}  // namespace pgweir::pool

@@ -1,0 +1,182 @@
+// Permits, limits and the board of a pool.
+#include "pgweir/pool/shelf.hpp"
+
+#include <algorithm>
+
+namespace pgweir::pool {
+namespace {
+
+bool has_room(unsigned used, unsigned limit) noexcept { return limit == 0 || used < limit; }
+
+bool take_client(account& a) noexcept {
+    const auto limit = a.max_clients.load(std::memory_order_relaxed);
+    if (a.clients.fetch_add(1) < limit || limit == 0) {
+        return true;
+    }
+    a.clients.fetch_sub(1);
+    return false;
+}
+
+}  // namespace
+
+void permit::give_back() noexcept {
+    if (auto* s = std::exchange(shelf_, nullptr)) {
+        s->home().give_back(*s);
+    }
+}
+
+client_slot::refusal client_slot::take(account& database, account& user) noexcept {
+    if (!take_client(database)) {
+        return refusal::database_full;
+    }
+    if (!take_client(user)) {
+        database.clients.fetch_sub(1);
+        return refusal::user_full;
+    }
+    database_ = &database;
+    user_ = &user;
+    return refusal::none;
+}
+
+void client_slot::reset() noexcept {
+    if (database_ != nullptr) {
+        database_->clients.fetch_sub(1);
+        user_->clients.fetch_sub(1);
+        database_ = user_ = nullptr;
+    }
+}
+
+shelf::shelf(directory& d, shelf_key k, account& db, account& user)
+    : key{std::move(k)}, directory_{d}, database_{db}, user_{user} {}
+
+std::string shelf::last_error() const {
+    const std::lock_guard lock{directory_.mutex_};
+    return last_error_;
+}
+
+void shelf::set_last_error(std::string text) {
+    const std::lock_guard lock{directory_.mutex_};
+    last_error_ = std::move(text);
+}
+
+unsigned shelf::size() const {
+    const std::lock_guard lock{directory_.mutex_};
+    return size_;
+}
+
+account& directory::database_account(const std::string& name) {
+    const std::lock_guard lock{mutex_};
+    auto& a = databases_[name];
+    if (!a) {
+        a = std::make_unique<account>();
+    }
+    return *a;
+}
+
+account& directory::user_account(const std::string& name) {
+    const std::lock_guard lock{mutex_};
+    auto& a = users_[name];
+    if (!a) {
+        a = std::make_unique<account>();
+    }
+    return *a;
+}
+
+shelf& directory::open(const shelf_key& key,
+                       const config::pool_settings& pool,
+                       const config::database_settings& database,
+                       const config::user_settings* user) {
+    auto& db = database_account(key.database);
+    auto& owner = user_account(key.role.empty() ? database.user : key.role);
+    const std::lock_guard lock{mutex_};
+    auto& s = shelves_[key];
+    if (!s) {
+        s = std::make_unique<shelf>(*this, key, db, owner);
+    }
+    s->limit_ = pool.size;
+    s->reserve_ = pool.reserve_size;
+    db.max_servers = database.max_server_connections;
+    db.max_clients = database.max_client_connections;
+    if (user != nullptr) {
+        owner.max_servers = user->max_server_connections;
+        owner.max_clients = user->max_client_connections;
+    }
+    return *s;
+}
+
+directory::grant directory::take(shelf& s, bool use_reserve) {
+    const std::lock_guard lock{mutex_};
+    if (s.size_ >= s.limit_ + (use_reserve ? s.reserve_ : 0)) {
+        return {permit{}, refusal::pool_full};
+    }
+    if (!has_room(s.database_.servers, s.database_.max_servers)) {
+        return {permit{}, refusal::database_full};
+    }
+    if (!has_room(s.user_.servers, s.user_.max_servers)) {
+        return {permit{}, refusal::user_full};
+    }
+    ++s.size_;
+    ++s.database_.servers;
+    ++s.user_.servers;
+    return {permit{s}, refusal::none};
+}
+
+void directory::give_back(shelf& s) noexcept {
+    // Whoever waits for a permit of this pool, this database or this user may now get one. The pool
+    // whose client waits longest comes first.
+    shelf* next = nullptr;
+    std::int64_t oldest = 0;
+    {
+        const std::lock_guard lock{mutex_};
+        --s.size_;
+        --s.database_.servers;
+        --s.user_.servers;
+        for (const auto& [key, other] : shelves_) {
+            if (other->waiting.load() == 0 ||
+                (other.get() != &s && &other->database_ != &s.database_ &&
+                 &other->user_ != &s.user_)) {
+                continue;
+            }
+            for (auto& e : other->board_) {
+                const auto since = e.waiting_since.load();
+                if (since != 0 && (next == nullptr || since < oldest)) {
+                    next = other.get();
+                    oldest = since;
+                }
+            }
+        }
+    }
+    if (next != nullptr && freed) {
+        freed(*next);
+    }
+}
+
+shelf* directory::find_victim(shelf& s, refusal why) {
+    const std::lock_guard lock{mutex_};
+    shelf* victim = nullptr;
+    std::uint32_t most = 0;
+    for (const auto& [key, other] : shelves_) {
+        const bool related = why == refusal::database_full ? &other->database_ == &s.database_
+                                                           : &other->user_ == &s.user_;
+        if (other.get() == &s || !related) {
+            continue;
+        }
+        std::uint32_t idle = 0;
+        for (auto& e : other->board_) {
+            idle += e.idle.load();
+        }
+        if (idle > most) {
+            most = idle;
+            victim = other.get();
+        }
+    }
+    return victim;
+}
+
+directory::use directory::use_of(std::string_view database) const {
+    const std::lock_guard lock{mutex_};
+    const auto it = databases_.find(database);
+    return it == databases_.end() ? use{} : use{it->second->servers, it->second->clients.load()};
+}
+
+}  // namespace pgweir::pool

@@ -1,0 +1,567 @@
+// One worker's part of a pool.
+#include "pgweir/pool/slice.hpp"
+
+#include "pgweir/base/log.hpp"
+#include "pgweir/protocol/message_writer.hpp"
+
+#include <algorithm>
+#include <random>
+
+namespace pgweir::pool {
+namespace {
+
+using state = metrics::server_state;
+
+// A waiter of another worker that is older than ours by this much gets the server: less would move
+// sockets back and forth for nothing.
+constexpr auto hand_over_slack = std::chrono::milliseconds{2};
+constexpr auto waiting_tick = std::chrono::milliseconds{50};
+constexpr auto calm_tick = std::chrono::seconds{1};
+constexpr std::chrono::milliseconds first_retry{10};
+constexpr std::chrono::milliseconds longest_retry{1'000};
+
+std::int64_t stamp(base::time_point t) noexcept { return t.time_since_epoch().count(); }
+
+bool has_settings(const server& s, const settings* wanted) noexcept {
+    return s.applied() == wanted || (s.applied() == nullptr && wanted->values.empty());
+}
+
+}  // namespace
+
+void waiter::withdraw() noexcept {
+    if (auto* s = std::exchange(preparing_, nullptr)) {
+        s->forget_waiter();
+        queue_ = nullptr;
+    }
+    if (auto* q = queue_) {
+        q->dequeue(*this);
+        q->publish();
+    }
+}
+
+slice::slice(slices& home, shelf& s)
+    : home_{home}, shelf_{s}, traffic_{&home.traffic_of(s.key.database)} {}
+
+slice::~slice() {
+    while (!waiters_.empty()) {
+        dequeue(waiters_.front());
+    }
+    while (!members_.empty()) {
+        delete &members_.front();
+    }
+}
+
+base::time_point slice::now() const noexcept { return home_.loop().now(); }
+
+bool slice::is_shared() const noexcept { return home_.worker_count() > 1; }
+
+void slice::configure(const config::snapshot& snapshot) {
+    const auto& key = shelf_.key;
+    const auto* database = snapshot.find_database(key.database);
+    const bool forced = database != nullptr && !database->user.empty();
+    if (database == nullptr || forced != key.role.empty()) {
+        target_ = nullptr;
+        close_idle();
+        refuse_all(removed());
+        return;
+    }
+    const auto* user = snapshot.find_user(key.role);
+    pool_ = config::effective_pool(*database, user);
+    timeouts_ = config::effective_timeouts(*database, user);
+    shelf_.home().open(key, pool_, *database, user);
+    auto next = make_target(snapshot, *database, key.database, key.role);
+    if (target_ == nullptr || !target_->is_same_server(*next)) {
+        welcomes_.clear();
+        shelf_.retry_at = 0;
+    }
+    target_ = std::move(next);
+    retire_old();
+    want_servers();
+    arm();
+}
+
+// --- clients
+
+// The server that acquire() would lend at once; null when somebody must wait.
+server* slice::ready(const settings* wanted) noexcept {
+    if (!waiters_.empty() || idle_.empty()) {
+        return nullptr;
+    }
+    auto* s = pick(wanted);
+    const bool fresh = now() - s->last_used() < pool_.server_check_delay;
+    return fresh && has_settings(*s, wanted) ? s : nullptr;
+}
+
+server* slice::pick(const settings* wanted) noexcept {
+    for (auto& s : idle_) {
+        if (has_settings(s, wanted)) {
+            return &s;
+        }
+    }
+    return &idle_.front();
+}
+
+lease slice::acquire(waiter& w, const settings_ptr& wanted) {
+    was_used_ = true;
+    if (auto* s = ready(wanted.get())) {
+        s->lend(w);
+        publish();
+        return lease{*s};
+    }
+    if (is_removed()) {
+        w.on_refused(removed());
+        return {};
+    }
+    enqueue(w, wanted);
+    dispatch();
+    if (w.is_waiting()) {
+        want_servers();
+    }
+    return {};
+}
+
+connect_failure slice::removed() const {
+    return {"3D000", "database \"" + shelf_.key.database + "\" is not configured", {}, {}};
+}
+
+void slice::enqueue(waiter& w, const settings_ptr& wanted) {
+    w.queue_ = this;
+    if (w.wanted_ != wanted) {
+        w.wanted_ = wanted;  // counted across threads, so not for nothing
+    }
+    w.since_ = now();
+    waiters_.push_back(w);
+    ++waiting_count_;
+    publish();
+    arm();
+}
+
+void slice::requeue(waiter& w) {
+    w.preparing_ = nullptr;
+    w.queue_ = this;
+    waiters_.push_front(w);
+    ++waiting_count_;
+    publish();
+    arm();
+}
+
+void slice::dequeue(waiter& w) noexcept {
+    w.unlink();
+    w.queue_ = nullptr;
+    --waiting_count_;
+}
+
+void slice::dispatch() {
+    // A client that gets a server may give it back at once; then the loop below goes on, and the
+    // stack does not grow.
+    if (dispatching_) {
+        return;
+    }
+    dispatching_ = true;
+    while (!idle_.empty() && !waiters_.empty()) {
+        auto& w = waiters_.front();
+        auto& s = *pick(w.wanted_.get());
+        if (move_to_older_waiter(s, w.since_)) {
+            continue;
+        }
+        if (now() - s.last_used() >= pool_.server_check_delay) {
+            s.check();
+            continue;
+        }
+        dequeue(w);
+        if (has_settings(s, w.wanted_.get())) {
+            s.lend(w);
+            w.on_server(lease{s});
+        } else {
+            w.queue_ = this;
+            s.prepare_for(w);
+        }
+    }
+    while (!idle_.empty() && move_to_older_waiter(idle_.front(), base::never)) {}
+    dispatching_ = false;
+    publish();
+}
+
+std::shared_ptr<const std::string> slice::welcome_for(const settings* s) const {
+    for (const auto& [known, text] : welcomes_) {
+        if (known.get() == s) {
+            return text;
+        }
+    }
+    return nullptr;
+}
+
+void slice::learn_welcome(const settings_ptr& s, const parameter_set& parameters) {
+    constexpr std::size_t most = 256;
+    if (welcomes_.size() >= most) {
+        std::erase_if(welcomes_, [](const auto& w) { return w.first.use_count() == 1; });
+    }
+    if (welcomes_.size() >= most) {
+        welcomes_.clear();
+    }
+    std::string text;
+    for (const auto& [name, value] : parameters.all()) {
+        protocol::append_parameter_status(text, name, value);
+    }
+    welcomes_.insert_or_assign(s, std::make_shared<const std::string>(std::move(text)));
+}
+
+void slice::refuse_all(const connect_failure& why) {
+    while (!waiters_.empty()) {
+        auto& w = waiters_.front();
+        dequeue(w);
+        w.on_refused(why);
+    }
+    publish();
+}
+
+// --- servers come and go
+
+void slice::on_joined(state s) noexcept {
+    ++states_[static_cast<std::size_t>(s)];
+    if (s == state::connecting) {
+        ++shelf_.connecting;
+    }
+}
+
+void slice::on_left(state s) noexcept {
+    --states_[static_cast<std::size_t>(s)];
+    if (s == state::connecting) {
+        --shelf_.connecting;
+    }
+}
+
+bool slice::must_retire(const server& s) const noexcept {
+    return target_ == nullptr || !s.where().is_same_server(*target_) || s.expires() <= now();
+}
+
+void slice::on_available(server& s) {
+    if (must_retire(s)) {
+        s.close(false);
+        publish();
+        want_servers();
+        return;
+    }
+    idle_.push_front(s);
+    publish();
+    dispatch();
+}
+
+void slice::on_connected() {
+    shelf_.failures = 0;
+    shelf_.retry_at = 0;
+    want_servers();
+    arm();
+}
+
+void slice::on_connect_failed(const connect_failure& why) {
+    thread_local std::minstd_rand random{std::random_device{}()};
+    std::uniform_real_distribution<double> jitter{0.5, 1.0};
+    const auto failures = std::min(shelf_.failures.fetch_add(1), 10U);
+    const auto wait = std::min(first_retry * (1U << failures), longest_retry);
+    shelf_.retry_at =
+        stamp(now() + std::chrono::duration_cast<base::duration>(wait * jitter(random)));
+    shelf_.set_last_error(why.message);
+    if (!why.is_temporary() &&
+        members_.size() == states_[static_cast<std::size_t>(state::closing)]) {
+        // Nobody else of this pool is let in either, so those who wait need not wait longer.
+        refuse_all(why);
+    }
+    arm();
+}
+
+void slice::on_gone() { want_servers(); }
+
+void slice::want_servers() {
+    const auto count = [this](state s) { return states_[static_cast<std::size_t>(s)]; };
+    auto coming = count(state::connecting) + count(state::checking) + count(state::cleaning) +
+                  count(state::cancelling) + count(state::idle);
+    while (waiting_count_ > coming) {
+        const bool patience_ended =
+            pool_.reserve_size != 0 && now() - waiters_.front().since_ >= pool_.reserve_after;
+        if (!connect_one(patience_ended)) {
+            break;
+        }
+        ++coming;
+    }
+}
+
+bool slice::connect_one(bool use_reserve) {
+    if (target_ == nullptr || stamp(now()) < shelf_.retry_at.load() ||
+        shelf_.connecting.load() >= pool_.max_parallel_connects) {
+        return false;
+    }
+    auto [right, why] = shelf_.home().take(shelf_, use_reserve);
+    if (!right) {
+        if (why == directory::refusal::pool_full) {
+            ask_others();
+        } else {
+            evict(why);
+        }
+        return false;
+    }
+    auto made = std::make_unique<server>(*this, std::move(right), target_, home_.next_id());
+    made.release()->start();  // a member of this slice from its birth
+    return true;
+}
+
+void slice::ask_others() {
+    for (unsigned w = 0; w < home_.worker_count(); ++w) {
+        if (w != home_.index() && shelf_.board(w).idle.load() != 0) {
+            home_.tell(w, shelf_, [to = home_.index()](slice& s) { s.give_idle_to(to); });
+        }
+    }
+}
+
+void slice::evict(directory::refusal why) {
+    auto* victim = shelf_.home().find_victim(shelf_, why);
+    if (victim == nullptr) {
+        return;
+    }
+    for (unsigned w = 0; w < home_.worker_count(); ++w) {
+        if (victim->board(w).idle.load() != 0) {
+            home_.tell(w, *victim, [](slice& s) { s.close_one_idle(); });
+            return;
+        }
+    }
+}
+
+void slice::close_one_idle() {
+    if (!idle_.empty()) {
+        idle_.back().close(false);
+        publish();
+    }
+}
+
+void slice::close_idle() {
+    while (!idle_.empty()) {
+        idle_.front().close(false);
+    }
+    publish();
+}
+
+void slice::close_all() {
+    target_ = nullptr;
+    // close() may end a server at once and take it off the list.
+    std::vector<server*> all;
+    for (auto& s : members_) {
+        all.push_back(&s);
+    }
+    for (auto* s : all) {
+        s->close(true);
+    }
+    publish();
+}
+
+// --- other workers
+
+void slice::publish() noexcept {
+    if (!is_shared()) {
+        // With one worker the board only serves limits that span pools.
+        auto& mine = shelf_.board(home_.index());
+        mine.idle.store(states_[static_cast<std::size_t>(state::idle)], std::memory_order_relaxed);
+        mine.waiting_since.store(waiters_.empty() ? 0 : stamp(waiters_.front().since_),
+                                 std::memory_order_relaxed);
+        shelf_.waiting.store(waiters_.empty() ? 0 : 1, std::memory_order_relaxed);
+        return;
+    }
+    auto& mine = shelf_.board(home_.index());
+    mine.idle.store(states_[static_cast<std::size_t>(state::idle)]);
+    mine.waiting_since.store(waiters_.empty() ? 0 : stamp(waiters_.front().since_));
+    const auto bit = std::uint64_t{1} << home_.index();
+    const bool was = (shelf_.waiting.load(std::memory_order_relaxed) & bit) != 0;
+    if (waiters_.empty() && was) {
+        shelf_.waiting.fetch_and(~bit);
+    } else if (!waiters_.empty() && !was) {
+        shelf_.waiting.fetch_or(bit);
+    }
+}
+
+// Gives `s` to the worker with the oldest waiter, if that one is older than `local` by the slack.
+bool slice::move_to_older_waiter(server& s, base::time_point local) {
+    const auto others = shelf_.waiting.load() & ~(std::uint64_t{1} << home_.index());
+    // What was kept sits in a buffer of this worker.
+    if (others == 0 || s.channel().has_kept()) {
+        return false;
+    }
+    auto oldest = local == base::never ? base::never.time_since_epoch().count()
+                                       : stamp(local - hand_over_slack);
+    unsigned to = home_.index();
+    for (unsigned w = 0; w < home_.worker_count(); ++w) {
+        const auto since = shelf_.board(w).waiting_since.load();
+        if (w != home_.index() && since != 0 && since < oldest) {
+            oldest = since;
+            to = w;
+        }
+    }
+    if (to == home_.index()) {
+        return false;
+    }
+    s.leave_slice();
+    // Its bit stays set until it has served its waiters, but one server a waiter is enough.
+    shelf_.board(to).waiting_since.store(0);
+    publish();
+    // Shared, since std::function copies; should nobody take it, it is closed.
+    home_.tell(to, shelf_, [moving = std::make_shared<std::unique_ptr<server>>(&s)](slice& other) {
+        other.adopt(std::move(*moving));
+    });
+    return true;
+}
+
+void slice::give_idle_to(unsigned worker) {
+    if (!idle_.empty() && waiters_.empty() && shelf_.board(worker).waiting_since.load() != 0) {
+        move_to_older_waiter(idle_.front(), base::never);
+    }
+}
+
+void slice::adopt(std::unique_ptr<server> s) {
+    s.release()->join_slice(*this);
+    publish();
+}
+
+// --- the tick
+
+void slice::on_timer() {
+    retire_old();
+    want_servers();
+    keep_minimum();
+    dispatch();
+    arm();
+}
+
+void slice::retire_old() {
+    const auto size = shelf_.size();
+    auto spare = size > pool_.min_size ? size - pool_.min_size : 0;
+    auto excess =
+        size > pool_.size + pool_.reserve_size ? size - pool_.size - pool_.reserve_size : 0;
+    std::vector<server*> old;
+    for (auto it = idle_.rbegin(); it != idle_.rend(); ++it) {
+        const bool bored = pool_.server_idle_timeout.count() != 0 && spare > 0 &&
+                           now() - it->last_used() >= pool_.server_idle_timeout;
+        if (must_retire(*it) || bored || excess > 0) {
+            spare -= std::min(spare, 1U);
+            excess -= std::min(excess, 1U);
+            old.push_back(&*it);
+        }
+    }
+    for (auto* s : old) {
+        s->close(false);
+    }
+    if (!old.empty()) {
+        publish();
+    }
+}
+
+void slice::keep_minimum() {
+    if (pool_.min_size == 0 || target_ == nullptr || !(was_used_ || shelf_.key.role.empty()) ||
+        slices::homes_of(shelf_.key, pool_.size, home_.worker_count()).front() != home_.index()) {
+        return;
+    }
+    while (shelf_.size() < pool_.min_size && connect_one(false)) {}
+}
+
+void slice::arm() {
+    auto& timers = home_.loop().timers();
+    if (!waiters_.empty()) {
+        timers.set(*this, std::min(due(), now() + waiting_tick));
+    } else if (!members_.empty() || pool_.min_size != 0) {
+        timers.set(*this, std::min(due(), now() + calm_tick));
+    }
+}
+
+void slice::fill(metrics::report& r, unsigned parts) const {
+    const auto has = [parts](metrics::part p) { return (parts & static_cast<unsigned>(p)) != 0; };
+    if (has(metrics::part::servers)) {
+        for (const auto& s : members_) {
+            r.servers.push_back(s.describe());
+        }
+    }
+    if (has(metrics::part::pools)) {
+        metrics::pool_row row;
+        row.database = shelf_.key.database;
+        row.user = target_ ? target_->user : shelf_.key.role;
+        row.mode = config::to_string(pool_.mode);
+        row.clients_active = clients_active;
+        row.clients_idle = clients_idle;
+        row.clients_waiting = waiting_count_;
+        row.servers = states_;
+        if (!waiters_.empty()) {
+            row.longest_wait_us =
+                static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                               base::steady::now() - waiters_.front().since_)
+                                               .count());
+        }
+        r.pools.push_back(std::move(row));
+    }
+    const auto idle = states_[static_cast<std::size_t>(state::idle)];
+    r.free_servers += idle;
+    for (const auto n : states_) {
+        r.used_servers += n;
+    }
+    r.used_servers -= idle;
+}
+
+// --- all slices of a worker
+
+slices::slices(shared& all, net::loop& l, unsigned index) : all_{all}, loop_{l}, index_{index} {}
+
+slice& slices::open(shelf& s, const config::snapshot& snapshot) {
+    auto& mine = slices_[&s];
+    if (!mine) {
+        mine = std::make_unique<slice>(*this, s);
+        mine->configure(snapshot);
+    }
+    return *mine;
+}
+
+void slices::configure(const config::snapshot& snapshot) {
+    for (const auto& [s, mine] : slices_) {
+        mine->configure(snapshot);
+    }
+}
+
+void slices::tell(unsigned worker, shelf& s, std::function<void(slice&)> what) {
+    auto& other = *all_.workers[worker];
+    other.loop_.post([&other, &s, what = std::move(what)] {
+        if (const auto it = other.slices_.find(&s); it != other.slices_.end()) {
+            what(*it->second);
+        }
+    });
+}
+
+void slices::on_freed(shared& all, shelf& s) {
+    auto oldest = base::never.time_since_epoch().count();
+    slices* next = nullptr;
+    for (auto* w : all.workers) {
+        const auto since = s.board(w->index_).waiting_since.load();
+        if (since != 0 && since < oldest) {
+            oldest = since;
+            next = w;
+        }
+    }
+    if (next != nullptr) {
+        next->tell(next->index_, s, [](slice& waiting) { waiting.retry(); });
+    }
+}
+
+void slices::done(net::mortal& errand) {
+    const auto it = std::ranges::find(errands_, &errand, [](const auto& e) { return e.get(); });
+    loop_.bury(std::move(*it));
+    errands_.erase(it);
+}
+
+metrics::traffic& slices::traffic_of(const std::string& database) { return traffic_[database]; }
+
+std::vector<unsigned> slices::homes_of(const shelf_key& key, unsigned size, unsigned workers) {
+    // A slice of fewer than four servers makes clients wait beside idle servers of a neighbour.
+    const auto count = std::clamp(size / 4, 1U, workers);
+    const auto first =
+        static_cast<unsigned>(std::hash<std::string>{}(key.database + '\0' + key.role) % workers);
+    std::vector<unsigned> homes;
+    for (unsigned i = 0; i < count; ++i) {
+        homes.push_back((first + i) % workers);
+    }
+    return homes;
+}
+
+}  // namespace pgweir::pool

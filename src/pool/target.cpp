@@ -1,0 +1,36 @@
+// Targets from configuration.
+#include "pgweir/pool/target.hpp"
+
+#include "pgweir/auth/secret_kind.hpp"
+
+namespace pgweir::pool {
+
+net::tcp_options tcp_options_of(const config::snapshot& snapshot) {
+    return {snapshot.tcp.keepalive, static_cast<int>(snapshot.tcp.keepalive_idle.count()),
+            static_cast<int>(snapshot.tcp.keepalive_interval.count()), snapshot.tcp.keepalive_count,
+            static_cast<unsigned>(snapshot.tcp.user_timeout.count())};
+}
+
+target_ptr make_target(const config::snapshot& snapshot,
+                       const config::database_settings& database,
+                       const std::string& name,
+                       const std::string& role) {
+    target t;
+    t.host = database.host;
+    t.port = database.port;
+    t.dbname = database.dbname.empty() ? name : database.dbname;
+    t.user = database.user.empty() ? role : database.user;
+    if (!database.user.empty()) {
+        t.password = database.password;
+    }
+    if (const auto* user = snapshot.find_user(t.user); user != nullptr && t.password.empty()) {
+        t.password = user->server_password.empty() ? user->password : user->server_password;
+    }
+    if (auth::kind_of(t.password.reveal()) == auth::secret_kind::scram) {
+        t.password = {};  // a verifier lets nobody in
+    }
+    t.tcp = tcp_options_of(snapshot);
+    return std::make_shared<const target>(std::move(t));
+}
+
+}  // namespace pgweir::pool

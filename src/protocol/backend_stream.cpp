@@ -1,0 +1,126 @@
+// The server's stream after its login.
+#include "pgweir/protocol/backend_stream.hpp"
+
+#include "pgweir/protocol/frame.hpp"
+
+#include <algorithm>
+
+namespace pgweir::protocol {
+namespace {
+
+// Messages whose body tells us something; all others are known by their header.
+constexpr bool has_meaning(char type) noexcept {
+    return type == 'Z' || type == 'C' || type == 'S' || type == 'E';
+}
+
+// Messages that answer no request in particular: they are for whoever is being served. An error is
+// among them, since our own requests next to a client's cannot fail but by a FATAL.
+constexpr bool is_unasked(char type) noexcept {
+    return type == 'N' || type == 'S' || type == 'A' || type == 'E';
+}
+
+}  // namespace
+
+// Returns false when the body is not what its type promises.
+bool backend_stream::inspect(char type,
+                             std::string_view body,
+                             session_marks& marks,
+                             origin owner,
+                             backend_listener& listener) {
+    switch (type) {
+        case 'Z':
+            if (body.size() != 1 || (body[0] != 'I' && body[0] != 'T' && body[0] != 'E')) {
+                return false;
+            }
+            status_ = body[0];
+            return true;
+        case 'C':
+            if (owner == origin::client) {
+                const auto effect = effect_of_tag(body.substr(0, body.find('\0')));
+                marks.dirty = marks.dirty || effect == tag_effect::dirty;
+                marks.permanent = marks.permanent || effect == tag_effect::permanent;
+            }
+            return true;
+        case 'S': {
+            const auto name_end = body.find('\0');
+            if (name_end == std::string_view::npos) {
+                return false;
+            }
+            const auto value = body.substr(name_end + 1);
+            const auto value_end = value.find('\0');
+            if (value_end == std::string_view::npos) {
+                return false;
+            }
+            // A setting that changes while a client is served may be that client's doing.
+            marks.dirty = marks.dirty || owner == origin::client;
+            listener.on_parameter(body.substr(0, name_end), value.substr(0, value_end));
+            return true;
+        }
+        case 'E': listener.on_error(parse_error(body), owner); return true;
+        default: return true;
+    }
+}
+
+backend_stream::step backend_stream::scan(std::string_view data,
+                                          ledger& ledger,
+                                          session_marks& marks,
+                                          bool has_client,
+                                          backend_listener& listener) {
+    std::size_t at = 0;
+    if (remain_ != 0) {
+        at = std::min<std::size_t>(remain_, data.size());
+        remain_ -= static_cast<std::uint32_t>(at);
+    }
+    bool to_client = has_client && (at != 0 ? remain_to_client_ : true);
+    bool decided = at != 0;
+    while (at < data.size()) {
+        const auto rest = data.substr(at);
+        if (rest.size() < header_size) {
+            return {at, to_client, stop::held};
+        }
+        const auto f = read_frame(rest.data());
+        if (f.size < header_size || f.size - 1 > backend_message_limit) {
+            return {at, to_client, stop::violation};
+        }
+        const auto owner = has_client && is_unasked(f.type) ? origin::client
+                           : has_client                     ? ledger.next_origin()
+                                                            : origin::pooler;
+        const bool mine = owner == origin::client;
+        if (decided && mine != to_client) {
+            return {at, to_client, stop::turned};
+        }
+        const bool whole = f.size <= rest.size();
+        if ((f.type == 'D' || f.type == 'd') && ledger.accepts_rows()) {
+            // Bulk: skipped by length, never touched.
+        } else {
+            if (!whole && has_meaning(f.type) &&
+                (f.size <= hold_limit || rest.size() < peek_size)) {
+                return {at, to_client, stop::held};
+            }
+            const auto verdict = ledger.received(f.type);
+            if (verdict == ledger::verdict::violation) {
+                return {at, to_client, stop::violation};
+            }
+            if (!whole && f.type == 'S') {
+                // Too long to wait for: nobody knows the setting of this session any more.
+                marks.permanent = true;
+            } else if (has_meaning(f.type) &&
+                       !inspect(f.type, rest.substr(header_size, f.size - header_size), marks,
+                                owner, listener)) {
+                return {at, to_client, stop::violation};
+            }
+            if (verdict == ledger::verdict::ready && ledger.is_empty()) {
+                return {at + f.size, mine, stop::idle};
+            }
+        }
+        to_client = mine;
+        decided = true;
+        const auto seen = std::min(f.size, rest.size());
+        at += seen;
+        remain_ = static_cast<std::uint32_t>(f.size - seen);
+        remain_to_client_ = mine;
+    }
+    return {at, to_client, stop::more};
+}
+
+}  // namespace pgweir::protocol

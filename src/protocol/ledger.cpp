@@ -1,0 +1,204 @@
+// The ledger of expected replies.
+#include "pgweir/protocol/ledger.hpp"
+
+#include <string_view>
+
+namespace pgweir::protocol {
+
+void ledger::sent(request r, origin o) {
+    if (skipping_) {
+        if (r != request::sync) {
+            return;  // the server throws it away until it reads a Sync
+        }
+        skipping_ = false;
+    }
+    if (copy_in_) {
+        switch (r) {
+            case request::sync: ++eaten_syncs_; return;
+            case request::copy_end: copy_in_ = false; return;
+            default: doubtful_ = true; break;  // PostgreSQL fails the COPY with 08P01
+        }
+    }
+    if (r == request::copy_end && head_ == runs_.size()) {
+        return;  // a late end of a COPY that has failed
+    }
+    if (head_ == runs_.size()) {
+        runs_.clear();
+        head_ = 0;
+    } else if (auto& last = runs_.back(); last.what == r && last.from == o && !last.begun) {
+        ++last.count;
+        return;
+    }
+    runs_.push_back({r, o, false, 1});
+}
+
+std::size_t ledger::outstanding() const noexcept {
+    std::size_t n = 0;
+    for (std::size_t i = head_; i < runs_.size(); ++i) {
+        n += runs_[i].count;
+    }
+    return n;
+}
+
+void ledger::pop() {
+    auto& front = runs_[head_];
+    front.begun = false;
+    if (--front.count == 0) {
+        ++head_;
+    }
+    drop_ignored();
+    // Keeps a long pipeline from growing the vector for ever while its head moves on.
+    if (head_ >= 1024 && head_ * 2 >= runs_.size()) {
+        runs_.erase(runs_.begin(), runs_.begin() + static_cast<std::ptrdiff_t>(head_));
+        head_ = 0;
+    }
+}
+
+void ledger::drop_ignored() {
+    while (head_ < runs_.size() && runs_[head_].what == request::copy_end) {
+        ++head_;
+    }
+}
+
+// COPY IN begins: the server now reads up to the next CopyDone or CopyFail, ignoring Sync, and
+// takes anything else as an error. What was pipelined behind the COPY is consumed accordingly.
+bool ledger::begin_copy_in() {
+    eaten_syncs_ = 0;
+    auto next = head_;
+    if (--runs_[head_].count != 0) {
+        // More of the same kind were pipelined behind: they sit inside the COPY.
+        doubtful_ = true;
+        ++runs_[head_].count;
+        return true;
+    }
+    runs_[head_].count = 1;
+    for (++next; next < runs_.size(); ++next) {
+        auto& r = runs_[next];
+        if (r.what == request::sync) {
+            eaten_syncs_ += r.count;
+            continue;
+        }
+        if (r.what == request::copy_end) {
+            if (--r.count != 0) {
+                --next;
+            }
+            runs_.erase(runs_.begin() + static_cast<std::ptrdiff_t>(head_) + 1,
+                        runs_.begin() + static_cast<std::ptrdiff_t>(next) + 1);
+            return true;
+        }
+        doubtful_ = true;
+        return true;
+    }
+    runs_.resize(head_ + 1, run{});
+    copy_in_ = true;
+    return true;
+}
+
+void ledger::on_error() {
+    if (copy_in_ || eaten_syncs_ != 0) {
+        // Whether the server read those Syncs before or after its COPY failed cannot be known, so
+        // a ReadyForQuery more or less may come.
+        doubtful_ = doubtful_ || eaten_syncs_ != 0;
+        maybe_ready_ += eaten_syncs_;
+        eaten_syncs_ = 0;
+        copy_in_ = false;
+    }
+    if (head_ == runs_.size()) {
+        return;
+    }
+    switch (runs_[head_].what) {
+        case request::query:
+        case request::function_call:
+        case request::sync: return;  // ReadyForQuery follows
+        default: break;
+    }
+    while (head_ < runs_.size() && runs_[head_].what != request::sync) {
+        ++head_;
+    }
+    skipping_ = head_ == runs_.size();
+}
+
+bool ledger::on_ready() {
+    if (head_ < runs_.size()) {
+        const auto& front = runs_[head_];
+        const bool answered =
+            front.begun && (front.what == request::query || front.what == request::function_call);
+        if (answered || front.what == request::sync) {
+            copy_in_ = false;
+            pop();
+            return true;
+        }
+    }
+    if (maybe_ready_ != 0) {
+        --maybe_ready_;
+        skipping_ = false;
+        return true;
+    }
+    return false;
+}
+
+ledger::verdict ledger::received(char type) {
+    const bool owed = head_ < runs_.size();
+    const auto what = owed ? runs_[head_].what : request::copy_end;
+    const auto is = [&](auto... kinds) { return owed && ((what == kinds) || ...); };
+    const auto when = [](bool due) { return due ? verdict::ok : verdict::violation; };
+    const auto completes = [&](bool due) {
+        if (due) {
+            pop();
+        }
+        return when(due);
+    };
+    // Until the client ends its COPY, PostgreSQL sends no reply but an error, and CopyBoth its
+    // data.
+    if (copy_in_ && std::string_view{"NSAEdc"}.find(type) == std::string_view::npos) {
+        return verdict::violation;
+    }
+    // Even an empty query is answered by something before ReadyForQuery.
+    if (is(request::query, request::function_call) &&
+        std::string_view{"NSAZ"}.find(type) == std::string_view::npos) {
+        runs_[head_].begun = true;
+    }
+    switch (type) {
+        case 'N':  // NoticeResponse
+        case 'S':  // ParameterStatus
+        case 'A':  // NotificationResponse
+            return verdict::ok;
+        case 'E': on_error(); return verdict::ok;
+        case 'Z': return on_ready() ? verdict::ready : verdict::violation;
+        case 'D':  // DataRow
+        case 'd':  // CopyData
+        case 'c':  // CopyDone
+        case 'H':  // CopyOutResponse
+            return when(is(request::query, request::execute));
+        case 'G':  // CopyInResponse
+        case 'W':  // CopyBothResponse
+            return when(is(request::query, request::execute) && begin_copy_in());
+        case 'C':  // CommandComplete
+        case 'I':  // EmptyQueryResponse
+            eaten_syncs_ = 0;
+            return is(request::query) ? verdict::ok : completes(is(request::execute));
+        case 's':  // PortalSuspended
+            return completes(is(request::execute));
+        case 'T':  // RowDescription
+            if (is(request::query)) {
+                return verdict::ok;
+            }
+            [[fallthrough]];
+        case 'n':  // NoData
+            return completes(is(request::describe_portal) ||
+                             (is(request::describe_statement) && runs_[head_].begun));
+        case 't':  // ParameterDescription
+            if (!is(request::describe_statement) || runs_[head_].begun) {
+                return verdict::violation;
+            }
+            runs_[head_].begun = true;
+            return verdict::ok;
+        case '1': return completes(is(request::parse));
+        case '2': return completes(is(request::bind));
+        case '3': return completes(is(request::close));
+        case 'V': return when(is(request::function_call));
+        default: return verdict::violation;
+    }
+}
+
+}  // namespace pgweir::protocol

@@ -1,0 +1,133 @@
+// Signs of session state in tags and in SQL text.
+#include "pgweir/protocol/session_marks.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace pgweir::protocol {
+namespace {
+
+constexpr char lower(char c) noexcept {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+}
+
+bool contains(std::string_view text, std::string_view word) noexcept {
+    return std::search(text.begin(), text.end(), word.begin(), word.end(),
+                       [](char a, char b) { return lower(a) == b; }) != text.end();
+}
+
+constexpr bool is_identifier(char c) noexcept {
+    const char l = lower(c);
+    return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '$' ||
+           static_cast<unsigned char>(c) >= 0x80;
+}
+
+// TEMP and TEMPORARY as words, and the pg_temp schemas; not "temperature" or "temp_readings".
+bool names_temporary(std::string_view text) noexcept {
+    constexpr std::string_view word = "temp";
+    constexpr std::string_view rest_of_long_form = "orary";
+    for (auto from = text.begin();;) {
+        const auto at = std::search(from, text.end(), word.begin(), word.end(),
+                                    [](char a, char b) { return lower(a) == b; });
+        if (at == text.end()) {
+            return false;
+        }
+        from = at + 1;
+        const auto before = text.substr(0, static_cast<std::size_t>(at - text.begin()));
+        auto after = text.substr(before.size() + word.size());
+        if (before.size() >= 3 && contains(before.substr(before.size() - 3), "pg_")) {
+            return true;
+        }
+        if (contains(after.substr(0, rest_of_long_form.size()), rest_of_long_form)) {
+            after.remove_prefix(rest_of_long_form.size());
+        }
+        if ((before.empty() || !is_identifier(before.back())) &&
+            (after.empty() || !is_identifier(after.front()))) {
+            return true;
+        }
+    }
+}
+
+// Cheap and vectorised: could any of the names be in here? Looks for one pair of neighbours that is
+// rare in SQL out of each name: se"t_c"onfig, a"dv"isory, te"mp", "U&", pg_settin"gs",
+// nex"tv"al.
+bool might_name(std::string_view text) noexcept {
+    const char* p = text.data();
+    const std::size_t n = text.size();
+    unsigned hits = 0;
+    for (std::size_t i = 0; i + 1 < n; ++i) {
+        const auto a = static_cast<unsigned char>(p[i] | 0x20);
+        const auto b = static_cast<unsigned char>(p[i + 1] | 0x20);
+        hits |= static_cast<unsigned>((a == ('_' | 0x20)) & (b == 'c'));
+        hits |= static_cast<unsigned>((a == 'd') & (b == 'v'));
+        hits |= static_cast<unsigned>((a == 'm') & (b == 'p'));
+        hits |= static_cast<unsigned>((a == 'u') & (b == '&'));
+        hits |= static_cast<unsigned>((a == 'g') & (b == 's'));
+        hits |= static_cast<unsigned>((a == 't') & (b == 'v'));
+    }
+    return hits != 0;
+}
+
+}  // namespace
+
+tag_effect effect_of_tag(std::string_view tag) noexcept {
+    if (tag.empty()) {
+        return tag_effect::none;
+    }
+    const auto is = [&](auto... words) { return ((tag == std::string_view{words}) || ...); };
+    switch (tag.front()) {
+        case 'S':
+            // Not SELECT and SAVEPOINT, nor SET CONSTRAINTS, which ends with its transaction.
+            return is("SET") ? tag_effect::dirty : tag_effect::none;
+        case 'R': return is("RESET") ? tag_effect::dirty : tag_effect::none;
+        case 'D':
+            return is("DECLARE CURSOR", "DO", "DEALLOCATE", "DEALLOCATE ALL") ||
+                           tag.starts_with("DISCARD")
+                       ? tag_effect::dirty
+                       : tag_effect::none;
+        case 'L':
+            if (is("LISTEN")) {
+                return tag_effect::dirty;
+            }
+            return is("LOAD") ? tag_effect::permanent : tag_effect::none;
+        case 'U': return is("UNLISTEN") ? tag_effect::dirty : tag_effect::none;
+        case 'P': return is("PREPARE") ? tag_effect::dirty : tag_effect::none;
+        // The body of a procedure may SET, LISTEN or PREPARE, and only CALL comes back.
+        case 'C': return is("CALL") ? tag_effect::dirty : tag_effect::none;
+        default: return tag_effect::none;
+    }
+}
+
+bool names_session_state(std::string_view sql) noexcept {
+    if (!might_name(sql)) {
+        return false;
+    }
+    return contains(sql, "set_config") || contains(sql, "advisory") || names_temporary(sql) ||
+           contains(sql, "u&\"") || contains(sql, "pg_settings") || contains(sql, "nextval");
+}
+
+bool session_probe::feed(std::string_view piece) noexcept {
+    if (found_ || piece.empty()) {
+        return found_;
+    }
+    if (tail_size_ != 0) {
+        std::array<char, 2 * overlap> seam{};
+        const auto more = std::min(piece.size(), overlap);
+        std::memcpy(seam.data(), tail_.data(), tail_size_);
+        std::memcpy(seam.data() + tail_size_, piece.data(), more);
+        found_ = names_session_state({seam.data(), tail_size_ + more});
+    }
+    found_ = found_ || names_session_state(piece);
+    if (piece.size() >= overlap) {
+        std::memcpy(tail_.data(), piece.data() + piece.size() - overlap, overlap);
+        tail_size_ = overlap;
+    } else {
+        const auto keep = std::min<std::size_t>(tail_size_, overlap - piece.size());
+        std::memmove(tail_.data(), tail_.data() + tail_size_ - keep, keep);
+        std::memcpy(tail_.data() + keep, piece.data(), piece.size());
+        tail_size_ = static_cast<std::uint8_t>(keep + piece.size());
+    }
+    return found_;
+}
+
+}  // namespace pgweir::protocol

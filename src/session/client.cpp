@@ -1,0 +1,373 @@
+// The life of a client connection.
+#include "pgweir/session/client.hpp"
+
+#include "pgweir/base/log.hpp"
+#include "pgweir/protocol/error_response.hpp"
+#include "session/client_state.hpp"
+
+#include <algorithm>
+#include <unistd.h>
+
+namespace pgweir::session {
+namespace {
+
+// How long the last words may take to reach a client.
+constexpr auto closing_patience = std::chrono::seconds{2};
+// How long PostgreSQL may take to obey a cancel request before the connection is given up.
+constexpr auto cancel_patience = std::chrono::seconds{5};
+
+constexpr protocol::error_fields idle_too_long{
+    .severity = "FATAL",
+    .sqlstate = "57P05",
+    .message = "terminating connection due to idle-session timeout",
+    .hint = "timeouts.client_idle of pgweir"};
+
+base::time_point after(base::time_point since, config::milliseconds limit) noexcept {
+    return limit.count() == 0 ? base::never : since + limit;
+}
+
+std::uint32_t seconds_now() noexcept {
+    return static_cast<std::uint32_t>(
+        std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()));
+}
+
+}  // namespace
+
+client::client(worker& home, int fd)
+    : home_{home},
+      channel_{home.loop()},
+      id_{home.pools().next_id()},
+      since_{home.loop().now()},
+      login_since_{since_},
+      query_since_{base::no_time},
+      transaction_since_{base::no_time},
+      connected_at_{seconds_now()},
+      login_{std::make_unique<login>()} {
+    channel_.attach(fd, *this);
+    home_.enlist(*this);
+    ++home_.load;
+}
+
+client::~client() {
+    channel_.stream().close();
+    --home_.load;
+}
+
+void client::enter(phase p) {
+    if (slice_ != nullptr) {
+        slice_->clients_idle -= phase_ == phase::idle;
+        slice_->clients_active -= phase_ == phase::active;
+        slice_->clients_idle += p == phase::idle;
+        slice_->clients_active += p == phase::active;
+    }
+    phase_ = p;
+    since_ = now();
+    arm_timer();
+}
+
+void client::arm_timer() { home_.loop().timers().set(*this, deadline()); }
+
+base::time_point client::deadline() const noexcept {
+    const auto& general = home_.snapshot().timeouts;
+    switch (phase_) {
+        case phase::startup:
+        case phase::authenticating:
+        case phase::hashing: return after(login_since_, general.client_login);
+        case phase::welcome_wait: return after(login_since_, slice_->timeouts().client_login);
+        case phase::closing: return since_ + closing_patience;
+        case phase::local:
+        case phase::refusing: return base::never;
+        case phase::idle: return after(since_, slice_->timeouts().client_idle);
+        case phase::waiting: return after(since_, slice_->timeouts().query_wait);
+        case phase::active: break;
+    }
+    if (cancelled_) {
+        return since_ + cancel_patience;
+    }
+    const auto& limits = slice_->timeouts();
+    auto due = base::never;
+    if (query_since_ != base::no_time) {
+        due = after(query_since_, limits.query);
+    } else if (transaction_since_ != base::no_time) {
+        due = after(since_, limits.idle_in_transaction);
+    } else {
+        due = after(since_, limits.client_idle);  // session mode, between two queries
+    }
+    if (transaction_since_ != base::no_time) {
+        due = std::min(due, after(transaction_since_, limits.transaction));
+    }
+    return due;
+}
+
+void client::on_io() {
+    switch (phase_) {
+        case phase::startup:
+        case phase::authenticating:
+            if (!channel_.flush()) {
+                return leave(false);
+            }
+            return phase_ == phase::startup ? read_startup() : read_login();
+        case phase::hashing:
+        case phase::waiting:
+        case phase::welcome_wait:
+            // A client that hangs up leaves the queue at once.
+            if (channel_.stream().hung_up()) {
+                return leave(false);
+            }
+            if (!channel_.flush()) {
+                return leave(false);
+            }
+            return;
+        case phase::idle:
+            if (!channel_.flush()) {
+                return leave(false);
+            }
+            if (!channel_.has_backlog()) {
+                pump_idle();
+            }
+            return;
+        case phase::active: {
+            const bool was_blocked = channel_.has_backlog();
+            if (!channel_.flush()) {
+                return leave(false);
+            }
+            pump_client();
+            if (was_blocked && phase_ == phase::active) {
+                pump_server();
+            }
+            return;
+        }
+        case phase::refusing: return pump_refusal();
+        case phase::local: return pump_local();
+        case phase::closing: return finish_closing();
+    }
+}
+
+void client::on_timer() {
+    switch (phase_) {
+        case phase::startup:
+        case phase::authenticating:
+        case phase::hashing:
+            return fail({.severity = "FATAL",
+                         .sqlstate = "57014",
+                         .message = "canceling authentication due to timeout",
+                         .hint = "timeouts.client_login of pgweir"});
+        case phase::welcome_wait: {
+            const auto last = slice_->common().last_error();
+            return fail({.severity = "FATAL",
+                         .sqlstate = "57P03",
+                         .message = "no server connection became available during login",
+                         .detail = last,
+                         .hint = "timeouts.client_login of pgweir"});
+        }
+        case phase::idle: return fail(idle_too_long);
+        case phase::waiting: {
+            const auto last = slice_->common().last_error();
+            withdraw();
+            return refuse_request({.severity = "ERROR",
+                                   .sqlstate = "53300",
+                                   .message = "no server connection became available in time",
+                                   .detail = last,
+                                   .hint = "pool.size and timeouts.query_wait of pgweir"});
+        }
+        case phase::active: break;
+        case phase::closing: return die();
+        default: return;
+    }
+    const auto& own = slice_->timeouts();
+    const auto expired = [this](base::time_point since, config::milliseconds limit) {
+        return limit.count() != 0 && since != base::no_time && now() >= since + limit;
+    };
+    if (expired(transaction_since_, own.transaction)) {
+        return fail({.severity = "FATAL",
+                     .sqlstate = "25P04",
+                     .message = "terminating connection due to transaction timeout",
+                     .hint = "timeouts.transaction of pgweir"});
+    }
+    if (query_since_ == base::no_time && transaction_since_ == base::no_time) {
+        return fail(idle_too_long);
+    }
+    if (query_since_ == base::no_time) {
+        return fail({.severity = "FATAL",
+                     .sqlstate = "25P03",
+                     .message = "terminating connection due to idle-in-transaction timeout",
+                     .hint = "timeouts.idle_in_transaction of pgweir"});
+    }
+    if (cancelled_) {
+        return fail({.severity = "FATAL",
+                     .sqlstate = "57014",
+                     .message = "terminating connection: the query did not end when cancelled",
+                     .hint = "timeouts.query of pgweir"});
+    }
+    // PostgreSQL itself ends the query with an error, and the connection lives.
+    cancelled_ = true;
+    since_ = now();
+    lease_->cancel();
+    arm_timer();
+}
+
+void client::on_refused(const pool::connect_failure& why) { fail(why.as_fatal()); }
+
+void client::on_cancel_request() {
+    switch (phase_) {
+        case phase::waiting:
+            withdraw();
+            return refuse_request({.severity = "ERROR",
+                                   .sqlstate = "57014",
+                                   .message = "canceling statement due to user request"});
+        case phase::active: return lease_->cancel();
+        default: return;
+    }
+}
+
+void client::on_configured() {
+    if (slice_ != nullptr && phase_ != phase::closing) {
+        if (slice_->is_removed() && (phase_ == phase::idle || phase_ == phase::welcome_wait)) {
+            return fail({.severity = "FATAL",
+                         .sqlstate = "57P01",
+                         .message = "terminating connection: the database was removed from the "
+                                    "configuration"});
+        }
+        arm_timer();
+    }
+}
+
+void client::on_drain() {
+    const bool busy = phase_ == phase::active || phase_ == phase::closing;
+    const bool session_is_idle = phase_ == phase::active && query_since_ == base::no_time &&
+                                 transaction_since_ == base::no_time;
+    if (!busy || session_is_idle) {
+        fail({.severity = "FATAL",
+              .sqlstate = "57P01",
+              .message = "terminating connection due to administrator command",
+              .detail = "pgweir is shutting down."});
+    }
+}
+
+void client::send_or_leave(std::string_view bytes) {
+    if (!channel_.send(bytes)) {
+        leave(false);
+    }
+}
+
+void client::fail(const protocol::error_fields& why) {
+    if (phase_ == phase::closing) {
+        return;
+    }
+    PGWEIR_LOG(info, "client {}: {} ({})", id_, why.message, why.sqlstate);
+    std::string out;
+    if (login_) {
+        out = std::move(login_->out);
+    }
+    protocol::append_error(out, why);
+    withdraw();
+    const bool sent = channel_.send(out);
+    const bool dirty = slice_ != nullptr && slice_->pool().mode == config::pool_mode::session;
+    enter(phase::closing);
+    lease_.release(frontend_.at_boundary(), dirty, false);
+    if (!sent) {
+        return die();
+    }
+    finish_closing();
+}
+
+// Sends what is left, then waits for the client to close: closing first, with bytes of the client
+// unread, would reset the connection and the error might never be seen.
+void client::finish_closing() {
+    if (!channel_.flush()) {
+        return die();
+    }
+    if (channel_.has_backlog()) {
+        return;
+    }
+    channel_.stream().shut_down_sending();
+    const auto scratch = home_.loop().scratch();
+    for (int turns = 0; channel_.stream().readable(); ++turns) {
+        if (turns == 4) {
+            return channel_.stream().call_again();
+        }
+        if (channel_.stream().receive(scratch).status == net::io_status::closed) {
+            return die();
+        }
+    }
+}
+
+void client::leave(bool let_finish) {
+    if (phase_ == phase::closing) {
+        return die();
+    }
+    if (home_.snapshot().log.connections) {
+        PGWEIR_LOG(info, "client {}: {}", id_, let_finish ? "disconnected" : "connection lost");
+    }
+    withdraw();
+    const bool dirty = slice_ != nullptr && slice_->pool().mode == config::pool_mode::session;
+    enter(phase::closing);
+    lease_.release(frontend_.at_boundary(), dirty, let_finish);
+    die();
+}
+
+void client::die() {
+    if (dead_) {
+        return;
+    }
+    dead_ = true;
+    enter(phase::closing);
+    net::timer::unlink_now();
+    channel_.stream().close();
+    channel_.drop_all();
+    client_hook::unlink();
+    in_all_.reset();
+    in_login_.reset();
+    slot_ = {};
+    if (key_.pid != 0) {
+        home_.cancels().remove(key_);
+        key_ = {};
+    }
+    home_.loop().bury(std::unique_ptr<net::mortal>{static_cast<net::mortal*>(this)});
+    home_.on_client_gone();
+}
+
+metrics::client_row client::describe() const {
+    metrics::client_row row;
+    row.id = id_;
+    if (login_) {
+        row.user = login_->startup.user;
+        row.database = login_->startup.database;
+    }
+    if (slice_ != nullptr) {
+        row.user = user_;
+        row.database = slice_->common().key.database;
+        row.application_name = settings_ ? settings_->value_of("application_name") : "";
+    }
+    switch (phase_) {
+        case phase::idle: row.state = metrics::client_state::idle; break;
+        case phase::active: row.state = metrics::client_state::active; break;
+        case phase::local: row.state = metrics::client_state::active; break;
+        case phase::waiting:
+        case phase::welcome_wait: row.state = metrics::client_state::waiting; break;
+        default: row.state = metrics::client_state::login; break;
+    }
+    const auto peer = net::peer_of(channel_.stream().fd());
+    const auto local = net::local_of(channel_.stream().fd());
+    row.address = peer.host;
+    row.port = peer.port;
+    row.local_address = local.host;
+    row.local_port = local.port;
+    const auto to_system = [](base::time_point t) {
+        return std::chrono::system_clock::now() -
+               std::chrono::duration_cast<std::chrono::system_clock::duration>(base::steady::now() -
+                                                                               t);
+    };
+    row.connected = std::chrono::system_clock::from_time_t(connected_at_);
+    row.last_request = to_system(since_);
+    if (row.state == metrics::client_state::waiting) {
+        row.wait_us = static_cast<std::uint64_t>(
+            std::chrono::duration_cast<std::chrono::microseconds>(base::steady::now() - since_)
+                .count());
+    }
+    row.linked_server = lease_ ? lease_->id() : 0;
+    row.worker = home_.index();
+    return row;
+}
+
+}  // namespace pgweir::session

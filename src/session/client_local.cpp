@@ -1,0 +1,127 @@
+// A client that pgweir answers itself: the console, and requests that are refused.
+#include "pgweir/protocol/error_response.hpp"
+#include "pgweir/protocol/message_writer.hpp"
+#include "pgweir/session/client.hpp"
+#include "session/client_state.hpp"
+
+namespace pgweir::session {
+
+// --- the console
+
+void client::pump_local() {
+    if (!channel_.flush()) {
+        return leave(false);
+    }
+    while (phase_ == phase::local && !local_busy_ && !channel_.has_backlog() &&
+           channel_.has_input()) {
+        const auto [data, status] = channel_.receive();
+        if (status == net::io_status::closed && data.empty()) {
+            return leave(false);
+        }
+        std::string out;
+        const auto outcome = local_->on_bytes(data, out);
+        take(outcome, out);
+        if (status != net::io_status::ok) {
+            return;
+        }
+    }
+}
+
+void client::take(const local_outcome& o, std::string& out) {
+    if (!out.empty() && !channel_.send(out)) {
+        return leave(false);
+    }
+    if (!self_) {
+        self_ = std::make_shared<client*>(this);
+    }
+    // The answer comes later, and this client may be gone by then.
+    const auto resume = [weak = std::weak_ptr{self_}](auto&& answer) {
+        if (const auto alive = weak.lock()) {
+            auto& c = **alive;
+            c.local_busy_ = false;
+            std::string reply;
+            const auto next = answer(*c.local_, reply);
+            c.take(next, reply);
+            if (c.phase_ == phase::local) {
+                c.pump_local();
+            }
+        }
+    };
+    switch (o.what) {
+        case local_outcome::kind::wait_for_input: return;
+        case local_outcome::kind::close: enter(phase::closing); return finish_closing();
+        case local_outcome::kind::wait_for_report:
+            local_busy_ = true;
+            return home_.gather(o.parts, [resume, &home = home_](const metrics::report& report) {
+                resume([&](local_session& s, std::string& reply) {
+                    return s.on_report(report, home.snapshot(), reply);
+                });
+            });
+        case local_outcome::kind::wait_for_reload:
+            local_busy_ = true;
+            return home_.all().reload([resume, &loop = home_.loop()](reload_outcome done) {
+                loop.post([resume, done = std::move(done)] {
+                    resume([&](local_session& s, std::string& reply) {
+                        return s.on_reload(done, reply);
+                    });
+                });
+            });
+    }
+}
+
+// --- refused requests
+
+void client::refuse_request(const protocol::error_fields& why) {
+    refusal_ = std::make_unique<refusal>();
+    protocol::append_error(refusal_->error, why);
+    enter(phase::refusing);
+    pump_refusal();
+}
+
+void client::pump_refusal() {
+    using event = protocol::batch_refusal::event;
+    if (!channel_.flush()) {
+        return leave(false);
+    }
+    while (phase_ == phase::refusing && channel_.has_input()) {
+        auto [data, status] = channel_.receive();
+        std::string out;
+        auto what = event::error;
+        while (what == event::error) {
+            const auto step = refusal_->scanner.scan(data);
+            data.remove_prefix(step.consumed);
+            what = step.what;
+            if (what == event::error ||
+                (what == event::done && !refusal_->scanner.has_reported())) {
+                out += refusal_->error;
+            }
+        }
+        channel_.keep(data);
+        if (what == event::terminate) {
+            return leave(true);
+        }
+        if (what == event::violation) {
+            return fail(
+                {.severity = "FATAL", .sqlstate = "08P01", .message = "invalid frontend message"});
+        }
+        if (what == event::done) {
+            protocol::append_ready(out, 'I');
+            refusal_.reset();
+            enter(phase::idle);
+        }
+        if (!out.empty() && !channel_.send(out)) {
+            return leave(false);
+        }
+        if (phase_ == phase::idle) {
+            return pump_idle();
+        }
+        if (status == net::io_status::closed) {
+            return leave(false);
+        }
+        if (status == net::io_status::would_block || !channel_.stream().readable()) {
+            return;
+        }
+    }
+}
+
+}  // namespace pgweir::session

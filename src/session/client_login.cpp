@@ -1,0 +1,396 @@
+// A client's way in: first packet, authentication, welcome.
+#include "pgweir/auth/random.hpp"
+#include "pgweir/auth/secret_kind.hpp"
+#include "pgweir/base/byte_order.hpp"
+#include "pgweir/base/log.hpp"
+#include "pgweir/protocol/error_response.hpp"
+#include "pgweir/protocol/frame.hpp"
+#include "pgweir/protocol/message_writer.hpp"
+#include "pgweir/session/client.hpp"
+#include "session/client_state.hpp"
+
+#include <cstring>
+#include <system_error>
+
+namespace pgweir::session {
+namespace {
+
+auth::method method_of(config::login_method m) noexcept {
+    switch (m) {
+        case config::login_method::trust: return auth::method::trust;
+        case config::login_method::password: return auth::method::password;
+        case config::login_method::md5: return auth::method::md5;
+        case config::login_method::scram_sha_256: break;
+    }
+    return auth::method::scram_sha_256;
+}
+
+auth::login_entropy make_entropy() {
+    auth::login_entropy e{auth::random_nonce(), {}};
+    unsigned char salt[4];
+    auth::random_bytes(salt);
+    std::memcpy(e.md5_salt.data(), salt, sizeof salt);
+    return e;
+}
+
+}  // namespace
+
+void client::begin(worker& home, int fd) {
+    try {
+        auto made = std::unique_ptr<client>{new client{home, fd}};
+        made->in_all_ = client_count{home.all().clients};
+        made->in_login_ = client_count{home.all().login_clients};
+        made.release()->enter(phase::startup);
+    } catch (const std::system_error& e) {
+        PGWEIR_LOG(err, "cannot serve a new client: {}", e.what());
+    }
+}
+
+void client::resume(worker& home, arrival a) {
+    try {
+        auto made = std::unique_ptr<client>{new client{home, a.fd.release()}};
+        made->in_all_ = std::move(a.in_all);
+        made->in_login_ = std::move(a.in_login);
+        made->channel_.keep(a.unread);
+        made.release()->begin_login(std::move(a.startup));
+    } catch (const std::system_error& e) {
+        PGWEIR_LOG(err, "cannot take over a client: {}", e.what());
+    }
+}
+
+// --- the first packet
+
+void client::read_startup() {
+    while (phase_ == phase::startup && channel_.has_input()) {
+        auto [data, status] = channel_.receive();
+        if (data.size() >= 4) {
+            const auto length = protocol::startup_length(base::load_be32(data.data()));
+            if (length == 0) {
+                return leave(false);  // PostgreSQL only logs it
+            }
+            if (data.size() >= length) {
+                auto packet = protocol::parse_startup(data.substr(0, length));
+                channel_.keep(data.substr(length));
+                on_startup(std::move(packet));
+                continue;
+            }
+        }
+        if (status == net::io_status::closed) {
+            return leave(false);
+        }
+        channel_.keep(data);
+        if (status == net::io_status::would_block || !channel_.stream().readable()) {
+            return;
+        }
+    }
+}
+
+void client::on_startup(protocol::startup_packet packet) {
+    if (auto* refused = std::get_if<protocol::startup_error>(&packet)) {
+        if (refused->sqlstate.empty()) {
+            return leave(false);
+        }
+        if (refused->old_style) {
+            // A client of protocol 2 understands no other error.
+            enter(phase::closing);
+            if (!channel_.send("EFATAL:  " + refused->message + "\n" + '\0')) {
+                return die();
+            }
+            return finish_closing();
+        }
+        return fail(
+            {.severity = "FATAL", .sqlstate = refused->sqlstate, .message = refused->message});
+    }
+    if (std::holds_alternative<protocol::ssl_request>(packet) ||
+        std::holds_alternative<protocol::gssenc_request>(packet)) {
+        auto& answered = std::holds_alternative<protocol::ssl_request>(packet)
+                             ? login_->ssl_answered
+                             : login_->gssenc_answered;
+        // Bytes behind the request were meant for an encrypted stream, or were slipped in.
+        if (answered || channel_.has_kept()) {
+            return fail({.severity = "FATAL",
+                         .sqlstate = "08P01",
+                         .message = "received unencrypted data after SSL or GSSAPI request"});
+        }
+        answered = true;
+        return send_or_leave("N");
+    }
+    if (const auto* cancel = std::get_if<protocol::cancel_request>(&packet)) {
+        const cancel_key key{cancel->pid, cancel->key};
+        const auto owner = worker_of(key.pid);
+        if (owner && *owner < home_.all().workers.size()) {
+            home_.all().workers[*owner]->cancel(key);
+        }
+        return leave(true);
+    }
+    auto m = std::get<protocol::startup_message>(std::move(packet));
+    if (!move_home(m)) {
+        begin_login(std::move(m));
+    }
+}
+
+// Places the client, not the server: it is served for life by a worker where its pool lives.
+bool client::move_home(protocol::startup_message& m) {
+    const auto& snapshot = home_.snapshot();
+    const auto* database = snapshot.find_database(m.database);
+    const auto* user = snapshot.find_user(m.user);
+    const auto& workers = home_.all().workers;
+    if (workers.size() == 1 || database == nullptr || user == nullptr) {
+        return false;
+    }
+    const pool::shelf_key key{m.database, database->user.empty() ? m.user : std::string{}};
+    const auto size = config::effective_pool(*database, user).size;
+    auto* best = workers[home_.index()];
+    bool is_home = false;
+    for (const auto w : pool::slices::homes_of(key, size, static_cast<unsigned>(workers.size()))) {
+        // Ourselves count without this client.
+        const auto load = workers[w]->load.load() - (w == home_.index() ? 1 : 0);
+        const auto best_load = best->load.load() - (best == &home_ ? 1 : 0);
+        if (!is_home || load < best_load) {
+            best = workers[w];
+            is_home = true;
+        }
+    }
+    if (best == &home_) {
+        return false;
+    }
+    arrival a;
+    a.startup = std::move(m);
+    a.unread = channel_.take_kept();
+    a.in_all = std::move(in_all_);
+    a.in_login = std::move(in_login_);
+    a.fd = net::descriptor{channel_.stream().detach()};
+    die();
+    best->send_arrival(std::move(a));
+    return true;
+}
+
+// --- authentication
+
+void client::begin_login(protocol::startup_message m) {
+    login_->startup = std::move(m);
+    const auto& startup = login_->startup;
+    enter(phase::authenticating);
+    if (startup.minor != 0 || !startup.protocol_options.empty()) {
+        protocol::append_negotiate_version(login_->out, startup.protocol_options);
+    }
+    const auto& limits = home_.all();
+    if (limits.clients.load() > limits.max_clients.load()) {
+        return fail({.severity = "FATAL",
+                     .sqlstate = "53300",
+                     .message = "sorry, too many clients already",
+                     .hint = "limits.max_clients of pgweir"});
+    }
+    if (home_.is_draining()) {
+        return fail({.severity = "FATAL",
+                     .sqlstate = "57P03",
+                     .message = "the database system is shutting down",
+                     .detail = "pgweir is shutting down."});
+    }
+    if (startup.replication) {
+        return fail({.severity = "FATAL",
+                     .sqlstate = "0A000",
+                     .message = "replication connections are not supported by pgweir",
+                     .hint = "connect to the PostgreSQL server directly"});
+    }
+    const auto& snapshot = home_.snapshot();
+    const auto* user = snapshot.find_user(startup.user);
+    login_->database_exists = snapshot.find_database(startup.database) != nullptr;
+    login_->console = user != nullptr ? user->console : config::console_role::none;
+
+    auth::credentials who;
+    who.user = startup.user;
+    who.known = user != nullptr;
+    if (user != nullptr) {
+        who.secret = user->password.reveal();
+    }
+    login_->dialogue.emplace(method_of(snapshot.auth.method), std::move(who), home_.all().mock_seed,
+                             make_entropy());
+    take(login_->dialogue->start());
+    if (phase_ == phase::authenticating) {
+        read_login();
+    }
+}
+
+void client::read_login() {
+    while (phase_ == phase::authenticating && channel_.has_input()) {
+        auto [data, status] = channel_.receive();
+        if (data.size() >= protocol::header_size) {
+            const auto f = protocol::read_frame(data.data());
+            if (f.size < protocol::header_size ||
+                f.size - protocol::header_size > auth::client_login::max_body) {
+                return fail({.severity = "FATAL",
+                             .sqlstate = "08P01",
+                             .message = "invalid message length"});
+            }
+            if (data.size() >= f.size) {
+                if (f.type == 'X') {
+                    return leave(true);
+                }
+                auto step = login_->dialogue->on_message(
+                    f.type, data.substr(protocol::header_size, f.size - protocol::header_size));
+                channel_.keep(data.substr(f.size));
+                take(std::move(step));
+                continue;
+            }
+        }
+        if (status == net::io_status::closed) {
+            return leave(false);
+        }
+        channel_.keep(data);
+        if (status == net::io_status::would_block || !channel_.stream().readable()) {
+            return;
+        }
+    }
+}
+
+void client::take(auth::client_login::step s) {
+    using kind = auth::client_login::step::kind;
+    switch (s.what) {
+        case kind::read_more: {
+            login_->out += s.send;
+            const auto out = std::exchange(login_->out, {});
+            return send_or_leave(out);
+        }
+        case kind::hash: {
+            phase_ = phase::hashing;  // the login's deadline goes on
+            if (!self_) {
+                self_ = std::make_shared<client*>(this);
+            }
+            const bool accepted = home_.all().pools.keys.derive(
+                login_->dialogue->request(), home_.loop(),
+                [weak = std::weak_ptr{self_}](const auth::scram_keys& keys) {
+                    const auto alive = weak.lock();
+                    if (alive && (*alive)->phase_ == phase::hashing) {
+                        (*alive)->phase_ = phase::authenticating;
+                        (*alive)->take((*alive)->login_->dialogue->on_hashed(keys));
+                        if ((*alive)->phase_ == phase::authenticating) {
+                            (*alive)->read_login();
+                        }
+                    }
+                });
+            if (!accepted) {
+                fail({.severity = "FATAL",
+                      .sqlstate = "53000",
+                      .message = "too many logins are waiting for password hashing"});
+            }
+            return;
+        }
+        case kind::accepted: login_->out += s.send; return on_authenticated();
+        case kind::refused: {
+            const auto& why = login_->dialogue->why();
+            return fail({.severity = "FATAL",
+                         .sqlstate = why.sqlstate,
+                         .message = why.message,
+                         .detail = why.detail});
+        }
+    }
+}
+
+void client::on_authenticated() {
+    const auto& startup = login_->startup;
+    const auto& dialogue = *login_->dialogue;
+    if (dialogue.client_key() && dialogue.verifier()) {
+        home_.all().pools.keys.remember(
+            startup.user,
+            {*dialogue.client_key(), dialogue.verifier()->salt, dialogue.verifier()->iterations});
+    }
+    const auto* services = home_.all().services;
+    if (services != nullptr && services->serves(startup.database)) {
+        return open_local();
+    }
+    if (!login_->database_exists) {
+        const auto text = "database \"" + startup.database + "\" does not exist";
+        return fail({.severity = "FATAL", .sqlstate = "3D000", .message = text});
+    }
+    open_pool();
+}
+
+// --- the welcome
+
+std::optional<pool::settings_ptr> client::read_settings() {
+    const auto& startup = login_->startup;
+    auto options = protocol::parse_options(startup.options);
+    if (!options.error.empty()) {
+        fail({.severity = "FATAL", .sqlstate = "42601", .message = options.error});
+        return std::nullopt;
+    }
+    // As in PostgreSQL, the packet's own parameters win over those in options.
+    auto values = std::move(options.settings);
+    values.insert(values.end(), startup.settings.begin(), startup.settings.end());
+    return home_.all().pools.settings.intern(std::move(values));
+}
+
+void client::open_pool() {
+    const auto& startup = login_->startup;
+    const auto& snapshot = home_.snapshot();
+    const auto& database = *snapshot.find_database(startup.database);
+    const auto* user = snapshot.find_user(startup.user);
+    auto& pools = home_.all().pools.pools;
+    const bool forced = !database.user.empty();
+    const auto effective = config::effective_pool(database, user);
+    auto& shelf = pools.open({startup.database, forced ? std::string{} : startup.user}, effective,
+                             database, user);
+    if (slot_.take(shelf.database_account(), pools.user_account(startup.user)) !=
+        pool::client_slot::refusal::none) {
+        return fail({.severity = "FATAL",
+                     .sqlstate = "53300",
+                     .message = "too many connections for this database or user",
+                     .hint = "max_client_connections of the database or user in pgweir"});
+    }
+    auto wanted = read_settings();
+    if (!wanted) {
+        return;
+    }
+    settings_ = std::move(*wanted);
+    user_ = startup.user;
+    slice_ = &home_.pools().open(shelf, snapshot);
+    ++slice_->traffic().client_logins;
+    ask_for_welcome();
+}
+
+void client::ask_for_welcome() {
+    if (const auto known = slice_->welcome_for(settings_.get())) {
+        return send_welcome(*known);
+    }
+    enter(phase::welcome_wait);
+    if (auto server = slice_->acquire(*this, settings_)) {
+        on_server(std::move(server));
+    }
+}
+
+void client::send_welcome(std::string_view parameters) {
+    key_ = home_.cancels().add(*this);
+    auto out = std::move(login_->out);
+    out += parameters;
+    protocol::message_writer{out}.begin('K').put_int32(key_.pid).put_int32(key_.secret).end();
+    protocol::append_ready(out, 'I');
+    login_.reset();
+    in_login_.reset();
+    enter(local_ ? phase::local : phase::idle);
+    if (home_.snapshot().log.connections) {
+        PGWEIR_LOG(info, "client {}: logged in as {}", id_, user_);
+    }
+    send_or_leave(out);
+    if (phase_ == phase::idle && channel_.has_input()) {
+        pump_idle();
+    } else if (phase_ == phase::local && channel_.has_input()) {
+        pump_local();
+    }
+}
+
+void client::open_local() {
+    if (login_->console == config::console_role::none) {
+        return fail({.severity = "FATAL",
+                     .sqlstate = "42501",
+                     .message = "permission denied for the pgweir console",
+                     .hint = "console = \"stats\" or \"admin\" for this user in pgweir"});
+    }
+    local_ = home_.all().services->open(login_->console);
+    user_ = login_->startup.user;
+    std::string parameters;
+    local_->welcome(parameters);
+    send_welcome(parameters);
+}
+
+}  // namespace pgweir::session

@@ -1,0 +1,29 @@
+// What a client needs only while it logs in or is being refused.
+#pragma once
+
+#include "pgweir/auth/client_login.hpp"
+#include "pgweir/protocol/batch_refusal.hpp"
+#include "pgweir/session/client.hpp"
+
+#include <optional>
+#include <string>
+
+namespace pgweir::session {
+
+struct client::login {
+    protocol::startup_message startup;
+    std::optional<auth::client_login> dialogue;
+    std::string out;  // complete messages that may wait for the next write
+    bool ssl_answered = false;
+    bool gssenc_answered = false;
+    // What of the configuration the login was decided on.
+    bool database_exists = false;
+    config::console_role console = config::console_role::none;
+};
+
+struct client::refusal {
+    protocol::batch_refusal scanner;
+    std::string error;  // the whole ErrorResponse
+};
+
+}  // namespace pgweir::session

@@ -1,0 +1,275 @@
+// A worker's thread and what it owns.
+#include "pgweir/session/worker.hpp"
+
+#include "pgweir/base/log.hpp"
+#include "pgweir/session/client.hpp"
+
+#include <pthread.h>
+#include <signal.h>
+#include <string>
+
+namespace pgweir::session {
+namespace {
+
+constexpr auto tick = std::chrono::seconds{1};
+constexpr unsigned stats_period = 60;  // ticks; what averages are taken over
+
+bool has(unsigned parts, metrics::part p) noexcept {
+    return (parts & static_cast<unsigned>(p)) != 0;
+}
+
+metrics::traffic per_second(const metrics::traffic& before,
+                            const metrics::traffic& after,
+                            unsigned seconds) noexcept {
+    const auto rate = [seconds](std::uint64_t a, std::uint64_t b) { return (b - a) / seconds; };
+    const auto each = [](std::uint64_t time, std::uint64_t count) {
+        return count == 0 ? 0 : time / count;
+    };
+    metrics::traffic t;
+    t.server_assignments = rate(before.server_assignments, after.server_assignments);
+    t.transactions = rate(before.transactions, after.transactions);
+    t.queries = rate(before.queries, after.queries);
+    t.bytes_received = rate(before.bytes_received, after.bytes_received);
+    t.bytes_sent = rate(before.bytes_sent, after.bytes_sent);
+    t.transaction_us = each(after.transaction_us - before.transaction_us,
+                            after.transactions - before.transactions);
+    t.query_us = each(after.query_us - before.query_us, after.queries - before.queries);
+    t.wait_us = rate(before.wait_us, after.wait_us);
+    t.client_parses = rate(before.client_parses, after.client_parses);
+    t.server_parses = rate(before.server_parses, after.server_parses);
+    t.binds = rate(before.binds, after.binds);
+    t.client_logins = rate(before.client_logins, after.client_logins);
+    return t;
+}
+
+}  // namespace
+
+// What a worker does once a second: gives unused buffers back, and closes a period of averages.
+class worker::housekeeping final : public net::timer {
+public:
+    explicit housekeeping(worker& home) : home_{home} { arm(tick); }
+
+    // Looks again soon whether a drain is through.
+    void hurry() { arm(std::chrono::milliseconds{20}); }
+
+    [[nodiscard]] metrics::traffic average_of(const std::string& database) const {
+        const auto it = periods_.find(database);
+        return it == periods_.end() ? metrics::traffic{} : it->second.average;
+    }
+
+private:
+    struct period {
+        metrics::traffic begin, average;
+    };
+
+    void arm(base::duration in) { home_.loop_.timers().set(*this, home_.loop_.now() + in); }
+    void on_timer() override {
+        if (home_.draining_) {
+            arm(tick);
+            return home_.check_drained();
+        }
+        home_.loop_.buffers().trim();
+        if (++ticks_ == stats_period) {
+            ticks_ = 0;
+            for (const auto& [database, now] : home_.pools_.traffic()) {
+                auto& p = periods_[database];
+                p.average = per_second(p.begin, now, stats_period);
+                p.begin = now;
+            }
+        }
+        arm(tick);
+    }
+
+    worker& home_;
+    unsigned ticks_ = 0;
+    std::map<std::string, period> periods_;
+};
+
+worker::worker(fleet& all, unsigned index, std::shared_ptr<const config::snapshot> snapshot)
+    : all_{all},
+      index_{index},
+      snapshot_{std::move(snapshot)},
+      pools_{all.pools, loop_, index},
+      cancels_{index},
+      housekeeping_{std::make_unique<housekeeping>(*this)} {
+    all_.workers.push_back(this);
+    all_.pools.workers.push_back(&pools_);
+}
+
+worker::~worker() {
+    stop();
+    while (!clients_.empty()) {
+        delete &clients_.front();
+    }
+}
+
+void worker::start() {
+    loop_.post([this] { prewarm(); });
+    thread_ = std::thread{[this] {
+        ::pthread_setname_np(::pthread_self(), ("worker " + std::to_string(index_)).c_str());
+        // Signals are the control thread's.
+        sigset_t every;
+        sigfillset(&every);
+        ::pthread_sigmask(SIG_BLOCK, &every, nullptr);
+        loop_.run();
+    }};
+}
+
+void worker::stop() {
+    if (thread_.joinable()) {
+        loop_.stop();
+        thread_.join();
+    }
+}
+
+void worker::accept(int fd) {
+    // Owned by the task, so that it is closed if the worker ends first.
+    loop_.post(
+        [this, owned = net::descriptor{fd}]() mutable { client::begin(*this, owned.release()); });
+}
+
+void worker::send_arrival(arrival a) {
+    loop_.post([this, a = std::move(a)]() mutable { client::resume(*this, std::move(a)); });
+}
+
+void worker::configure(std::shared_ptr<const config::snapshot> snapshot) {
+    loop_.post([this, snapshot = std::move(snapshot)] {
+        snapshot_ = snapshot;
+        pools_.configure(*snapshot_);
+        prewarm();
+        for (auto it = clients_.begin(); it != clients_.end();) {
+            (it++)->on_configured();
+        }
+    });
+}
+
+void worker::cancel(cancel_key key) {
+    loop_.post([this, key] {
+        if (auto* c = cancels_.find(key)) {
+            c->on_cancel_request();
+        }
+    });
+}
+
+// Pools of a forced user keep their minimum from the start; others from their first client on.
+void worker::prewarm() {
+    for (const auto& [name, database] : snapshot_->databases) {
+        if (name == "*" || database.user.empty() || database.pool.min_size == 0) {
+            continue;
+        }
+        auto& shelf = all_.pools.pools.open({name, {}}, database.pool, database, nullptr);
+        pools_.open(shelf, *snapshot_);
+    }
+}
+
+void worker::enlist(client& c) { clients_.push_back(c); }
+
+// --- the end
+
+void worker::drain(std::function<void()> done) {
+    loop_.post([this, done = std::move(done)] {
+        draining_ = true;
+        drained_ = done;
+        for (auto it = clients_.begin(); it != clients_.end();) {
+            (it++)->on_drain();
+        }
+        check_drained();
+    });
+}
+
+void worker::on_client_gone() {
+    if (draining_) {
+        check_drained();
+    }
+}
+
+void worker::check_drained() {
+    if (!clients_.empty() || !drained_) {
+        return;
+    }
+    bool empty = true;
+    for (const auto& [shelf, slice] : pools_.each()) {
+        slice->close_all();
+        empty = empty && !slice->has_servers();
+    }
+    if (empty) {
+        const auto done = std::exchange(drained_, nullptr);
+        return done();
+    }
+    housekeeping_->hurry();  // backends take a moment to end
+}
+
+// --- reports
+
+void worker::fill_databases(metrics::report& r) const {
+    for (const auto& [name, d] : snapshot_->databases) {
+        metrics::database_row row;
+        row.name = name;
+        row.host = d.host;
+        row.port = d.port;
+        row.dbname = d.dbname.empty() ? name : d.dbname;
+        row.forced_user = d.user;
+        row.mode = config::to_string(d.pool.mode);
+        row.pool_size = d.pool.size;
+        row.min_pool_size = d.pool.min_size;
+        row.reserve_size = d.pool.reserve_size;
+        row.server_lifetime_s = d.pool.server_lifetime.count() / 1000;
+        row.max_connections = d.max_server_connections;
+        row.max_client_connections = d.max_client_connections;
+        const auto use = all_.pools.pools.use_of(name);
+        row.current_connections = use.servers;
+        row.current_client_connections = use.clients;
+        r.databases.push_back(std::move(row));
+    }
+}
+
+void worker::fill_traffic(metrics::report& r) const {
+    for (const auto& [database, total] : pools_.traffic()) {
+        r.traffics.push_back({database, total, housekeeping_->average_of(database)});
+    }
+}
+
+void worker::fill(metrics::report& r, unsigned parts) const {
+    for (const auto& c : clients_) {
+        ++(c.is_logged_in() ? r.used_clients : r.login_clients);
+        if (has(parts, metrics::part::clients)) {
+            r.clients.push_back(c.describe());
+        }
+    }
+    for (const auto& [shelf, slice] : pools_.each()) {
+        slice->fill(r, parts);
+    }
+    if (has(parts, metrics::part::traffic)) {
+        fill_traffic(r);
+    }
+}
+
+void worker::gather(unsigned parts, std::function<void(metrics::report)> done) {
+    struct collection {
+        std::mutex mutex;
+        metrics::report all;
+        std::size_t missing;
+    };
+    auto shared = std::make_shared<collection>();
+    shared->missing = all_.workers.size();
+    if (has(parts, metrics::part::databases)) {
+        fill_databases(shared->all);
+    }
+    for (auto* w : all_.workers) {
+        w->loop_.post([w, this, shared, parts, done] {
+            metrics::report mine;
+            w->fill(mine, parts);
+            bool complete = false;
+            {
+                const std::lock_guard lock{shared->mutex};
+                shared->all.merge(std::move(mine));
+                complete = --shared->missing == 0;
+            }
+            if (complete) {
+                loop_.post([shared, done] { done(std::move(shared->all)); });
+            }
+        });
+    }
+}
+
+}  // namespace pgweir::session

@@ -1,0 +1,94 @@
+// The columns that PgBouncer's users parse: names, types and order of every SHOW.
+#include "admin/console_dialogue.hpp"
+
+namespace pgweir::admin {
+namespace {
+
+std::string columns_of(const char* sql) {
+    return columns(first(console_client{}.send(query(sql)), 'T'));
+}
+
+TEST(console_columns, of_version) { EXPECT_EQ(columns_of("SHOW VERSION"), "version:25"); }
+
+TEST(console_columns, of_databases) {
+    EXPECT_EQ(columns_of("SHOW DATABASES"),
+              "name:25 host:25 port:23 database:25 force_user:25 pool_size:23 min_pool_size:23 "
+              "reserve_pool_size:23 server_lifetime:23 pool_mode:25 load_balance_hosts:25 "
+              "max_connections:23 current_connections:23 max_client_connections:23 "
+              "current_client_connections:23 paused:23 disabled:23");
+}
+
+TEST(console_columns, of_pools_end_with_our_states) {
+    EXPECT_EQ(columns_of("SHOW POOLS"),
+              "database:25 user:25 cl_active:23 cl_waiting:23 cl_active_cancel_req:23 "
+              "cl_waiting_cancel_req:23 sv_active:23 sv_active_cancel:23 sv_being_canceled:23 "
+              "sv_idle:23 sv_used:23 sv_tested:23 sv_login:23 maxwait:23 maxwait_us:23 "
+              "pool_mode:25 load_balance_hosts:25 "
+              "sv_connecting:23 sv_checking:23 sv_cleaning:23 sv_cancelling:23 sv_moving:23 "
+              "sv_closing:23");
+}
+
+constexpr auto connection =
+    "type:25 user:25 database:25 replication:25 state:25 addr:25 port:23 local_addr:25 "
+    "local_port:23 connect_time:25 request_time:25 wait:23 wait_us:23 close_needed:23 ptr:25 "
+    "link:25 remote_pid:23 tls:25 application_name:25 prepared_statements:23 id:23";
+
+TEST(console_columns, of_clients_end_with_the_worker) {
+    EXPECT_EQ(columns_of("SHOW CLIENTS"), std::string{connection} + " worker:23");
+}
+
+TEST(console_columns, of_servers_end_with_our_state_and_the_worker) {
+    EXPECT_EQ(columns_of("SHOW SERVERS"), std::string{connection} + " permit_state:25 worker:23");
+}
+
+TEST(console_columns, of_stats) {
+    EXPECT_EQ(columns_of("SHOW STATS"),
+              "database:25 total_server_assignment_count:1700 total_xact_count:1700 "
+              "total_query_count:1700 total_received:1700 total_sent:1700 total_xact_time:1700 "
+              "total_query_time:1700 total_wait_time:1700 total_client_parse_count:1700 "
+              "total_server_parse_count:1700 total_bind_count:1700 total_client_login_count:1700 "
+              "avg_server_assignment_count:1700 avg_xact_count:1700 avg_query_count:1700 "
+              "avg_recv:1700 avg_sent:1700 avg_xact_time:1700 avg_query_time:1700 "
+              "avg_wait_time:1700 avg_client_parse_count:1700 avg_server_parse_count:1700 "
+              "avg_bind_count:1700 avg_client_login_count:1700");
+}
+
+constexpr auto unprefixed =
+    "database:25 server_assignment_count:1700 xact_count:1700 query_count:1700 "
+    "bytes_received:1700 bytes_sent:1700 xact_time:1700 query_time:1700 wait_time:1700 ";
+
+TEST(console_columns, of_stats_totals) {
+    EXPECT_EQ(columns_of("SHOW STATS_TOTALS"),
+              std::string{unprefixed} +
+                  "client_parse_count:1700 server_parse_count:1700 "
+                  "bind_count:1700 client_login_count:1700");
+}
+
+TEST(console_columns, of_stats_averages) {
+    EXPECT_EQ(columns_of("SHOW STATS_AVERAGES"),
+              std::string{unprefixed} +
+                  "avg_client_parse_count:1700 avg_server_parse_count:1700 "
+                  "avg_bind_count:1700 avg_client_login_count:1700");
+}
+
+TEST(console_columns, of_totals) { EXPECT_EQ(columns_of("SHOW TOTALS"), "name:25 value:1700"); }
+
+TEST(console_columns, of_lists) { EXPECT_EQ(columns_of("SHOW LISTS"), "list:25 items:23"); }
+
+TEST(console_columns, of_users) {
+    EXPECT_EQ(columns_of("SHOW USERS"),
+              "name:25 pool_size:25 reserve_pool_size:25 pool_mode:25 max_user_connections:23 "
+              "current_connections:23 max_user_client_connections:23 "
+              "current_client_connections:23");
+}
+
+TEST(console_columns, of_config) {
+    EXPECT_EQ(columns_of("SHOW CONFIG"), "key:25 value:25 default:25 changeable:25");
+}
+
+TEST(console_columns, of_a_session_parameter_are_named_after_it) {
+    EXPECT_EQ(columns_of("SHOW client_encoding"), "client_encoding:25");
+}
+
+}  // namespace
+}  // namespace pgweir::admin

@@ -1,0 +1,72 @@
+// Which role may use which verb.
+#include "admin/console_dialogue.hpp"
+#include "admin/verbs.hpp"
+
+#include <gmock/gmock.h>
+
+namespace pgweir::admin {
+namespace {
+
+using config::console_role;
+using testing::HasSubstr;
+
+std::vector<std::string> shows() {
+    std::vector<std::string> all;
+    for (const auto& v : verbs()) {
+        if (v.first == "show" && !v.second.empty() &&
+            !std::holds_alternative<not_supported>(v.how)) {
+            all.emplace_back(v.usage);
+        }
+    }
+    return all;
+}
+
+class every_show : public testing::TestWithParam<std::string> {};
+
+TEST_P(every_show, is_answered_to_the_stats_role) {
+    console_client c{console_role::stats};
+    EXPECT_THAT(types(c.send(query(GetParam()))), testing::EndsWith("CZ"));
+}
+
+TEST_P(every_show, is_answered_in_binary_too) {
+    console_client c{console_role::stats};
+    c.report.pools.resize(1);
+    c.report.clients.resize(1);
+    c.report.servers.resize(1);
+    c.report.databases.resize(1);
+    c.report.traffics.resize(1);
+    EXPECT_THAT(types(c.send(parse("", GetParam()) + bind_to("", "", {1}) + execute("") + sync())),
+                testing::EndsWith("CZ"));
+}
+
+TEST_P(every_show, is_refused_to_a_user_without_role) {
+    console_client c{console_role::none};
+    EXPECT_EQ(sqlstate(c.send(query(GetParam()))), "42501");
+}
+
+INSTANTIATE_TEST_SUITE_P(console_roles,
+                         every_show,
+                         testing::ValuesIn(shows()),
+                         [](const auto& show) { return show.param.substr(5); });
+
+TEST(console_roles, reload_is_refused_to_stats) {
+    console_client c{console_role::stats};
+    const auto replies = c.send(query("RELOAD"));
+    EXPECT_EQ(types(replies), "EZ");
+    EXPECT_EQ(sqlstate(replies), "42501");
+}
+
+TEST(console_roles, a_refusal_names_the_setting) {
+    console_client c{console_role::stats};
+    const auto error = first(c.send(query("RELOAD")), 'E');
+    EXPECT_THAT(std::string{protocol::parse_error(error.body).hint},
+                HasSubstr("console = \"admin\""));
+}
+
+TEST(console_roles, reload_is_allowed_to_admin) {
+    console_client c{console_role::admin};
+    EXPECT_EQ(types(c.send(query("RELOAD"))), "NCZ");
+}
+
+}  // namespace
+}  // namespace pgweir::admin

@@ -1,0 +1,145 @@
+// Rows of several workers become one answer.
+#include "pgweir/metrics/report.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+namespace pgweir::metrics {
+namespace {
+
+using testing::ElementsAre;
+using testing::Field;
+
+pool_row pool(std::string database, std::string user, unsigned active, std::uint64_t wait_us = 0) {
+    pool_row row;
+    row.database = std::move(database);
+    row.user = std::move(user);
+    row.clients_active = active;
+    row.servers[static_cast<std::size_t>(server_state::active)] = active;
+    row.longest_wait_us = wait_us;
+    return row;
+}
+
+traffic_row traffic_of(std::string database, std::uint64_t queries, std::uint64_t query_us) {
+    traffic_row row;
+    row.database = std::move(database);
+    row.total.queries = queries * 60;
+    row.average.queries = queries;
+    row.average.query_us = query_us;
+    return row;
+}
+
+TEST(report_merge, appends_clients_and_servers) {
+    report a, b;
+    a.clients.resize(2);
+    a.servers.resize(1);
+    b.clients.resize(3);
+    b.servers.resize(4);
+    a.merge(std::move(b));
+    EXPECT_EQ(a.clients.size(), 5U);
+    EXPECT_EQ(a.servers.size(), 5U);
+}
+
+TEST(report_merge, sums_pools_of_the_same_database_and_user) {
+    report a, b;
+    a.pools = {pool("shop", "anna", 2)};
+    b.pools = {pool("shop", "anna", 3)};
+    a.merge(std::move(b));
+    ASSERT_EQ(a.pools.size(), 1U);
+    EXPECT_EQ(a.pools[0].clients_active, 5U);
+    EXPECT_EQ(a.pools[0].servers[static_cast<std::size_t>(server_state::active)], 5U);
+}
+
+TEST(report_merge, keeps_pools_of_different_users_apart_and_sorted) {
+    report a, b;
+    a.pools = {pool("shop", "zoe", 1), pool("shop", "bob", 1)};
+    b.pools = {pool("bank", "zoe", 1), pool("shop", "anna", 1)};
+    a.merge(std::move(b));
+    EXPECT_THAT(a.pools, ElementsAre(Field(&pool_row::user, "zoe"), Field(&pool_row::user, "anna"),
+                                     Field(&pool_row::user, "bob"), Field(&pool_row::user, "zoe")));
+}
+
+TEST(report_merge, takes_the_longest_wait) {
+    report a, b;
+    a.pools = {pool("shop", "anna", 0, 900)};
+    b.pools = {pool("shop", "anna", 0, 100)};
+    a.merge(std::move(b));
+    EXPECT_EQ(a.pools[0].longest_wait_us, 900U);
+}
+
+TEST(report_merge, sums_what_is_connected_to_a_database_but_not_its_settings) {
+    report a, b;
+    a.databases.resize(1);
+    a.databases[0].name = "shop";
+    a.databases[0].pool_size = 20;
+    a.databases[0].current_connections = 3;
+    b.databases = a.databases;
+    a.merge(std::move(b));
+    ASSERT_EQ(a.databases.size(), 1U);
+    EXPECT_EQ(a.databases[0].pool_size, 20U);
+    EXPECT_EQ(a.databases[0].current_connections, 6U);
+}
+
+TEST(report_merge, adds_totals_and_rates) {
+    report a, b;
+    a.traffics = {traffic_of("shop", 10, 0)};
+    b.traffics = {traffic_of("shop", 30, 0)};
+    a.merge(std::move(b));
+    EXPECT_EQ(a.traffics[0].total.queries, 40U * 60);
+    EXPECT_EQ(a.traffics[0].average.queries, 40U);
+}
+
+TEST(report_merge, weighs_times_per_item_by_the_items) {
+    report a, b;
+    a.traffics = {traffic_of("shop", 10, 100)};
+    b.traffics = {traffic_of("shop", 30, 200)};
+    a.merge(std::move(b));
+    EXPECT_EQ(a.traffics[0].average.query_us, 175U);
+}
+
+TEST(report_merge, an_idle_worker_does_not_pull_the_mean_down) {
+    report a, b;
+    a.traffics = {traffic_of("shop", 10, 100)};
+    b.traffics = {traffic_of("shop", 0, 0)};
+    a.merge(std::move(b));
+    EXPECT_EQ(a.traffics[0].average.query_us, 100U);
+}
+
+TEST(report_merge, adds_counts_but_every_worker_knows_the_same_users) {
+    report a, b;
+    a.used_clients = 1;
+    a.users = 7;
+    b.used_clients = 2;
+    b.users = 7;
+    a.merge(std::move(b));
+    EXPECT_EQ(a.used_clients, 3U);
+    EXPECT_EQ(a.users, 7U);
+}
+
+TEST(report_merge, with_nothing_changes_nothing) {
+    report a;
+    a.pools = {pool("shop", "anna", 2)};
+    a.merge(report{});
+    ASSERT_EQ(a.pools.size(), 1U);
+    EXPECT_EQ(a.pools[0].clients_active, 2U);
+}
+
+TEST(state_names, of_servers_are_all_different) {
+    std::set<std::string> names;
+    for (std::size_t i = 0; i < server_state_count; ++i) {
+        names.insert(to_string(static_cast<server_state>(i)));
+    }
+    EXPECT_EQ(names.size(), server_state_count);
+}
+
+TEST(state_names, of_clients_are_what_pgbouncer_calls_them) {
+    EXPECT_STREQ(to_string(client_state::active), "active");
+    EXPECT_STREQ(to_string(client_state::waiting), "waiting");
+    EXPECT_STREQ(to_string(client_state::idle), "idle");
+}
+
+}  // namespace
+}  // namespace pgweir::metrics

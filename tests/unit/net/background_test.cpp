@@ -1,0 +1,106 @@
+// Work that runs elsewhere, and how much of it may wait.
+#include "pgweir/net/background.hpp"
+
+#include "net/sockets.hpp"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <future>
+#include <memory>
+#include <thread>
+
+namespace pgweir::net {
+namespace {
+
+// Keeps one thread of a background busy until it is let go.
+struct blocker {
+    std::promise<void> begun;
+    std::promise<void> go_on;
+
+    void occupy(background& b) {
+        ASSERT_TRUE(b.submit([this] {
+            begun.set_value();
+            go_on.get_future().wait();
+        }));
+        begun.get_future().wait();
+    }
+};
+
+TEST(background, runs_on_another_thread) {
+    background b{1, 8};
+    std::promise<std::thread::id> where;
+    ASSERT_TRUE(b.submit([&where] { where.set_value(std::this_thread::get_id()); }));
+    EXPECT_NE(where.get_future().get(), std::this_thread::get_id());
+}
+
+TEST(background, refuses_what_does_not_fit_into_its_queue) {
+    blocker block;
+    background b{1, 2};
+    block.occupy(b);
+    (void)b.submit([] {});
+    (void)b.submit([] {});
+    EXPECT_FALSE(b.submit([] {}));
+    block.go_on.set_value();
+}
+
+TEST(background, takes_work_again_once_its_queue_is_shorter) {
+    blocker block;
+    background b{1, 1};
+    block.occupy(b);
+    std::promise<void> served;
+    ASSERT_TRUE(b.submit([&served] { served.set_value(); }));
+    block.go_on.set_value();
+    served.get_future().wait();
+    EXPECT_TRUE(b.submit([] {}));
+}
+
+TEST(background, lets_go_of_what_has_not_begun_when_it_ends) {
+    const auto owned = std::make_shared<int>();
+    blocker block;
+    {
+        background b{1, 8};
+        block.occupy(b);
+        ASSERT_TRUE(b.submit([owned] {}));
+        block.go_on.set_value();
+    }
+    EXPECT_EQ(owned.use_count(), 1);
+}
+
+TEST(background, waits_for_what_has_begun_when_it_ends) {
+    bool finished = false;
+    std::promise<void> begun;
+    {
+        background b{1, 8};
+        ASSERT_TRUE(b.submit([&] {
+            begun.set_value();
+            std::this_thread::yield();
+            finished = true;
+        }));
+        begun.get_future().wait();
+    }
+    EXPECT_TRUE(finished);
+}
+
+TEST(background, posts_results_back_to_a_loop) {
+    constexpr int tasks = 200;
+    loop_thread t;
+    background b{3, tasks};
+    int sum = 0;  // the loop's thread only
+    std::promise<void> all;
+    for (int i = 1; i <= tasks; ++i) {
+        ASSERT_TRUE(b.submit([&, i] {
+            t.loop.post([&, i] {
+                sum += i;
+                if (sum == tasks * (tasks + 1) / 2) {
+                    all.set_value();
+                }
+            });
+        }));
+    }
+    all.get_future().wait();
+    EXPECT_EQ(t.call([&sum] { return sum; }), tasks * (tasks + 1) / 2);
+}
+
+}  // namespace
+}  // namespace pgweir::net

@@ -1,0 +1,207 @@
+// The ledger alone: which reply is due to which request, its coding in runs and its bounds.
+#include "pgweir/protocol/ledger.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string_view>
+
+namespace pgweir::protocol {
+namespace {
+
+using verdict = ledger::verdict;
+
+struct due {
+    const char* name;
+    request what;
+    std::string_view replies;  // legal as the first reply, besides N, S, A and E
+};
+
+constexpr due table[] = {
+    {"query", request::query, "DdcHGWCIT"},
+    {"function_call", request::function_call, "V"},
+    {"parse", request::parse, "1"},
+    {"bind", request::bind, "2"},
+    {"describe_statement", request::describe_statement, "t"},
+    {"describe_portal", request::describe_portal, "Tn"},
+    {"execute", request::execute, "DdcHGWCIs"},
+    {"close", request::close, "3"},
+    {"sync", request::sync, "Z"},
+    {"copy_end", request::copy_end, ""},
+};
+
+class ledger_owing : public ::testing::TestWithParam<due> {};
+
+TEST_P(ledger_owing, takes_only_what_answers) {
+    for (int c = 0; c < 256; ++c) {
+        const char type = static_cast<char>(c);
+        ledger l;
+        l.sent(GetParam().what, origin::client);
+        const bool is_legal = GetParam().replies.find(type) != std::string_view::npos ||
+                              std::string_view{"NSAE"}.find(type) != std::string_view::npos;
+        EXPECT_EQ(l.received(type) != verdict::violation, is_legal) << "type " << c;
+    }
+}
+
+TEST_P(ledger_owing, agrees_on_rows_with_its_fast_path) {
+    ledger l;
+    l.sent(GetParam().what, origin::client);
+    EXPECT_EQ(l.accepts_rows(), GetParam().replies.find('D') != std::string_view::npos);
+}
+
+INSTANTIATE_TEST_SUITE_P(every, ledger_owing, ::testing::ValuesIn(table), [](const auto& d) {
+    return d.param.name;
+});
+
+void send(ledger& l, request r, std::size_t times = 1, origin o = origin::client) {
+    for (std::size_t i = 0; i < times; ++i) {
+        l.sent(r, o);
+    }
+}
+
+TEST(ledger, expects_nothing_at_first) {
+    ledger l;
+    EXPECT_TRUE(l.is_empty());
+    EXPECT_EQ(l.received('Z'), verdict::violation);
+}
+
+TEST(ledger, takes_no_end_of_a_query_that_was_not_answered) {
+    ledger l;
+    send(l, request::query);
+    EXPECT_EQ(l.received('Z'), verdict::violation);
+    EXPECT_EQ(l.received('I'), verdict::ok);
+    EXPECT_EQ(l.received('Z'), verdict::ready);
+}
+
+TEST(ledger, takes_the_surplus_end_of_a_failed_copy_before_the_answer_to_the_next_query) {
+    ledger l;
+    send(l, request::query);
+    EXPECT_EQ(l.received('G'), verdict::ok);
+    send(l, request::sync);  // read after the COPY failed, so it is answered
+    send(l, request::copy_end);
+    EXPECT_EQ(l.received('E'), verdict::ok);
+    EXPECT_EQ(l.received('Z'), verdict::ready);
+    send(l, request::query);
+    EXPECT_EQ(l.received('Z'), verdict::ready);
+    EXPECT_EQ(l.received('C'), verdict::ok);
+    EXPECT_EQ(l.received('Z'), verdict::ready);
+    EXPECT_TRUE(l.is_empty());
+    EXPECT_TRUE(l.is_doubtful());
+}
+
+TEST(ledger, wants_rows_only_behind_a_parameter_description) {
+    ledger l;
+    send(l, request::describe_statement);
+    EXPECT_EQ(l.received('T'), verdict::violation);
+}
+
+TEST(ledger, takes_one_parameter_description_only) {
+    ledger l;
+    send(l, request::describe_statement, 2);
+    EXPECT_EQ(l.received('t'), verdict::ok);
+    EXPECT_EQ(l.received('t'), verdict::violation);
+}
+
+TEST(ledger, says_who_gets_the_next_reply) {
+    ledger l;
+    send(l, request::close, 1, origin::pooler);
+    send(l, request::close, 1, origin::client);
+    EXPECT_EQ(l.next_origin(), origin::pooler);
+    (void)l.received('3');
+    EXPECT_EQ(l.next_origin(), origin::client);
+}
+
+TEST(ledger, counts_equal_requests_in_one_run) {
+    ledger l;
+    send(l, request::execute, 1'000'000);
+    EXPECT_FALSE(l.is_full());
+    EXPECT_EQ(l.outstanding(), 1'000'000U);
+}
+
+TEST(ledger, answers_a_run_one_by_one) {
+    ledger l;
+    send(l, request::sync, 1000);
+    for (int i = 0; i < 1000; ++i) {
+        ASSERT_FALSE(l.is_empty());
+        ASSERT_EQ(l.received('Z'), verdict::ready);
+    }
+    EXPECT_TRUE(l.is_empty());
+}
+
+TEST(ledger, is_full_at_its_capacity) {
+    ledger l;
+    for (std::size_t i = 0; i < ledger::capacity; ++i) {
+        ASSERT_FALSE(l.is_full());
+        l.sent(i % 2 == 0 ? request::bind : request::execute, origin::client);
+    }
+    EXPECT_TRUE(l.is_full());
+}
+
+TEST(ledger, has_room_again_after_a_reply) {
+    ledger l;
+    for (std::size_t i = 0; i < ledger::capacity; ++i) {
+        l.sent(i % 2 == 0 ? request::bind : request::execute, origin::client);
+    }
+    (void)l.received('2');
+    EXPECT_FALSE(l.is_full());
+}
+
+TEST(ledger, has_room_again_after_an_error_skipped_everything) {
+    ledger l;
+    for (std::size_t i = 0; i < ledger::capacity; ++i) {
+        l.sent(i % 2 == 0 ? request::bind : request::execute, origin::client);
+    }
+    (void)l.received('E');
+    EXPECT_FALSE(l.is_full());
+    EXPECT_EQ(l.outstanding(), 0U);
+}
+
+TEST(ledger, records_nothing_while_a_server_skips) {
+    ledger l;
+    send(l, request::parse);
+    (void)l.received('E');
+    for (const auto r :
+         {request::query, request::function_call, request::parse, request::copy_end}) {
+        send(l, r);
+    }
+    EXPECT_EQ(l.outstanding(), 0U);
+    EXPECT_FALSE(l.is_empty());
+}
+
+TEST(ledger, refuses_a_command_that_completes_before_its_copy_ended) {
+    for (const char type : {'C', 'I', 'Z', 's', 'T', 'G'}) {
+        ledger l;
+        send(l, request::query);
+        (void)l.received('G');
+        EXPECT_EQ(l.received(type), verdict::violation) << type;
+    }
+}
+
+TEST(ledger, doubts_a_server_that_got_a_query_inside_copy) {
+    ledger l;
+    send(l, request::query);
+    (void)l.received('G');
+    send(l, request::query);
+    EXPECT_TRUE(l.is_doubtful());
+}
+
+TEST(ledger, doubts_a_server_that_got_a_query_behind_a_copy_it_did_not_know_of) {
+    ledger l;
+    send(l, request::query, 2);
+    (void)l.received('G');
+    EXPECT_TRUE(l.is_doubtful());
+}
+
+TEST(ledger, follows_a_million_requests_of_an_endless_pipeline) {
+    ledger l;
+    send(l, request::parse);
+    for (int i = 0; i < 1'000'000; ++i) {
+        send(l, request::bind);
+        send(l, request::parse);
+        ASSERT_EQ(l.received('1'), verdict::ok);
+        ASSERT_EQ(l.received('2'), verdict::ok);
+    }
+    EXPECT_EQ(l.outstanding(), 1U);
+}
+
+}  // namespace
+}  // namespace pgweir::protocol
