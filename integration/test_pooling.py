@@ -679,3 +679,14 @@ def test_a_busy_server_that_stops_answering_a_connect_is_given_up(cluster, poole
         with Wire(weir.address) as client:
             client.login("app", "deaf", "app-secret")
             assert client.login_error is not None
+
+
+def test_a_database_that_only_the_star_names_is_forgotten_when_unused(cluster, pooler, database):
+    weir = pooler(cluster, {"database": {"*": {"pool": {"server_idle_timeout": "100ms"}}}},
+                  databases=["*"])
+    with weir.wire("app", database) as client:
+        client.value("select 1")
+        assert weir.pool(database) is not None
+    until(lambda: weir.pool(database) is None, what="the pool of an unused database to go")
+    with weir.wire("app", database) as client:
+        assert client.value("select current_database()") == database

@@ -46,8 +46,8 @@ void client_slot::reset() noexcept {
     }
 }
 
-shelf::shelf(directory& d, shelf_key k, account& db, account& user)
-    : key{std::move(k)}, directory_{d}, database_{db}, user_{user} {}
+shelf::shelf(directory& d, shelf_key k, std::shared_ptr<account> db, account& user)
+    : key{std::move(k)}, directory_{d}, database_{std::move(db)}, user_{user} {}
 
 std::string shelf::last_error() const {
     const std::lock_guard lock{directory_.mutex_};
@@ -64,15 +64,6 @@ unsigned shelf::size() const {
     return size_;
 }
 
-account& directory::database_account(const std::string& name) {
-    const std::lock_guard lock{mutex_};
-    auto& a = databases_[name];
-    if (!a) {
-        a = std::make_unique<account>();
-    }
-    return *a;
-}
-
 account& directory::user_account(const std::string& name) {
     const std::lock_guard lock{mutex_};
     auto& a = users_[name];
@@ -82,26 +73,40 @@ account& directory::user_account(const std::string& name) {
     return *a;
 }
 
-shelf& directory::open(const shelf_key& key,
-                       const config::pool_settings& pool,
-                       const config::database_settings& database,
-                       const config::user_settings* user) {
-    auto& db = database_account(key.database);
+shelf_ptr directory::open(const shelf_key& key,
+                          const config::pool_settings& pool,
+                          const config::database_settings& database,
+                          const config::user_settings* user) {
     auto& owner = user_account(key.role.empty() ? database.user : key.role);
     const std::lock_guard lock{mutex_};
     auto& s = shelves_[key];
     if (!s) {
-        s = std::make_unique<shelf>(*this, key, db, owner);
+        auto& known = databases_[key.database];
+        auto db = known.lock();
+        if (!db) {
+            known = db = std::make_shared<account>();
+        }
+        s = std::make_shared<shelf>(*this, key, std::move(db), owner);
     }
     s->limit_ = pool.size;
     s->reserve_ = pool.reserve_size;
+    auto& db = *s->database_;
     db.max_servers = database.max_server_connections;
     db.max_clients = database.max_client_connections;
     if (user != nullptr) {
         owner.max_servers = user->max_server_connections;
         owner.max_clients = user->max_client_connections;
     }
-    return *s;
+    return s;
+}
+
+void directory::sweep() noexcept {
+    const std::lock_guard lock{mutex_};
+    // A hold comes from open(), under this lock, or from another hold: with one left, the map's,
+    // there can be no new one meanwhile.
+    std::erase_if(shelves_,
+                  [](const auto& s) { return s.second.use_count() == 1 && s.second->size_ == 0; });
+    std::erase_if(databases_, [](const auto& d) { return d.second.expired(); });
 }
 
 directory::grant directory::take(shelf& s, bool use_reserve) {
@@ -109,14 +114,14 @@ directory::grant directory::take(shelf& s, bool use_reserve) {
     if (s.size_ >= s.limit_ + (use_reserve ? s.reserve_ : 0)) {
         return {permit{}, refusal::pool_full};
     }
-    if (!has_room(s.database_.servers, s.database_.max_servers)) {
+    if (!has_room(s.database_->servers, s.database_->max_servers)) {
         return {permit{}, refusal::database_full};
     }
     if (!has_room(s.user_.servers, s.user_.max_servers)) {
         return {permit{}, refusal::user_full};
     }
     ++s.size_;
-    ++s.database_.servers;
+    ++s.database_->servers;
     ++s.user_.servers;
     return {permit{s}, refusal::none};
 }
@@ -124,23 +129,23 @@ directory::grant directory::take(shelf& s, bool use_reserve) {
 void directory::give_back(shelf& s) noexcept {
     // Whoever waits for a permit of this pool, this database or this user may now get one. The pool
     // whose client waits longest comes first.
-    shelf* next = nullptr;
+    shelf_ptr next;
     std::int64_t oldest = 0;
     {
         const std::lock_guard lock{mutex_};
         --s.size_;
-        --s.database_.servers;
+        --s.database_->servers;
         --s.user_.servers;
         for (const auto& [key, other] : shelves_) {
             if (other->waiting.load() == 0 ||
-                (other.get() != &s && &other->database_ != &s.database_ &&
+                (other.get() != &s && other->database_ != s.database_ &&
                  &other->user_ != &s.user_)) {
                 continue;
             }
             for (auto& e : other->board_) {
                 const auto since = e.waiting_since.load();
                 if (since != 0 && (next == nullptr || since < oldest)) {
-                    next = other.get();
+                    next = other;
                     oldest = since;
                 }
             }
@@ -151,12 +156,12 @@ void directory::give_back(shelf& s) noexcept {
     }
 }
 
-shelf* directory::find_victim(shelf& s, refusal why) {
+shelf_ptr directory::find_victim(shelf& s, refusal why) {
     const std::lock_guard lock{mutex_};
-    shelf* victim = nullptr;
+    shelf_ptr victim;
     std::uint32_t most = 0;
     for (const auto& [key, other] : shelves_) {
-        const bool related = why == refusal::database_full ? &other->database_ == &s.database_
+        const bool related = why == refusal::database_full ? other->database_ == s.database_
                                                            : &other->user_ == &s.user_;
         if (other.get() == &s || !related) {
             continue;
@@ -167,7 +172,7 @@ shelf* directory::find_victim(shelf& s, refusal why) {
         }
         if (idle > most) {
             most = idle;
-            victim = other.get();
+            victim = other;
         }
     }
     return victim;
@@ -176,7 +181,8 @@ shelf* directory::find_victim(shelf& s, refusal why) {
 directory::use directory::use_of(std::string_view database) const {
     const std::lock_guard lock{mutex_};
     const auto it = databases_.find(database);
-    return it == databases_.end() ? use{} : use{it->second->servers, it->second->clients.load()};
+    const auto db = it == databases_.end() ? nullptr : it->second.lock();
+    return db == nullptr ? use{} : use{db->servers, db->clients.load()};
 }
 
 }  // namespace pgweir::pool

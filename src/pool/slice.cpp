@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <random>
+#include <set>
+#include <string_view>
 
 namespace pgweir::pool {
 namespace {
@@ -39,8 +41,8 @@ void waiter::withdraw() noexcept {
     }
 }
 
-slice::slice(slices& home, shelf& s)
-    : home_{home}, shelf_{s}, traffic_{&home.traffic_of(s.key.database)} {}
+slice::slice(slices& home, shelf_ptr s)
+    : home_{home}, shelf_{std::move(s)}, traffic_{&home.traffic_of(shelf_->key.database)} {}
 
 slice::~slice() {
     while (!waiters_.empty()) {
@@ -56,7 +58,7 @@ base::time_point slice::now() const noexcept { return home_.loop().now(); }
 bool slice::is_shared() const noexcept { return home_.worker_count() > 1; }
 
 void slice::configure(const config::snapshot& snapshot) {
-    const auto& key = shelf_.key;
+    const auto& key = shelf_->key;
     const auto* database = snapshot.find_database(key.database);
     const bool forced = database != nullptr && !database->user.empty();
     if (database == nullptr || forced != key.role.empty()) {
@@ -68,11 +70,11 @@ void slice::configure(const config::snapshot& snapshot) {
     const auto* user = snapshot.find_user(key.role);
     pool_ = config::effective_pool(*database, user);
     timeouts_ = config::effective_timeouts(*database, user);
-    shelf_.home().open(key, pool_, *database, user);
+    shelf_->home().open(key, pool_, *database, user);  // takes over the limits
     auto next = make_target(snapshot, *database, key.database, key.role);
     if (target_ == nullptr || !target_->is_same_server(*next)) {
         welcomes_.clear();
-        shelf_.retry_at = 0;
+        shelf_->retry_at = 0;
     }
     target_ = std::move(next);
     retire_old();
@@ -121,7 +123,7 @@ lease slice::acquire(waiter& w, const settings_ptr& wanted) {
 }
 
 connect_failure slice::removed() const {
-    return {"3D000", "database \"" + shelf_.key.database + "\" is not configured", {}, {}};
+    return {"3D000", "database \"" + shelf_->key.database + "\" is not configured", {}, {}};
 }
 
 void slice::enqueue(waiter& w, const settings_ptr& wanted) {
@@ -220,14 +222,14 @@ void slice::refuse_all(const connect_failure& why) {
 void slice::on_joined(state s) noexcept {
     ++states_[static_cast<std::size_t>(s)];
     if (s == state::connecting) {
-        ++shelf_.connecting;
+        ++shelf_->connecting;
     }
 }
 
 void slice::on_left(state s) noexcept {
     --states_[static_cast<std::size_t>(s)];
     if (s == state::connecting) {
-        --shelf_.connecting;
+        --shelf_->connecting;
     }
 }
 
@@ -248,8 +250,8 @@ void slice::on_available(server& s) {
 }
 
 void slice::on_connected() {
-    shelf_.failures = 0;
-    shelf_.retry_at = 0;
+    shelf_->failures = 0;
+    shelf_->retry_at = 0;
     want_servers();
     arm();
 }
@@ -257,11 +259,11 @@ void slice::on_connected() {
 void slice::on_connect_failed(const connect_failure& why) {
     thread_local std::minstd_rand random{std::random_device{}()};
     std::uniform_real_distribution<double> jitter{0.5, 1.0};
-    const auto failures = std::min(shelf_.failures.fetch_add(1), 10U);
+    const auto failures = std::min(shelf_->failures.fetch_add(1), 10U);
     const auto wait = std::min(first_retry * (1U << failures), longest_retry);
-    shelf_.retry_at =
+    shelf_->retry_at =
         stamp(now() + std::chrono::duration_cast<base::duration>(wait * jitter(random)));
-    shelf_.set_last_error(why.message);
+    shelf_->set_last_error(why.message);
     if (!why.is_temporary() &&
         members_.size() == states_[static_cast<std::size_t>(state::closing)]) {
         // Nobody else of this pool is let in either, so those who wait need not wait longer.
@@ -287,11 +289,11 @@ void slice::want_servers() {
 }
 
 bool slice::connect_one(bool use_reserve) {
-    if (target_ == nullptr || stamp(now()) < shelf_.retry_at.load() ||
-        shelf_.connecting.load() >= pool_.max_parallel_connects) {
+    if (target_ == nullptr || stamp(now()) < shelf_->retry_at.load() ||
+        shelf_->connecting.load() >= pool_.max_parallel_connects) {
         return false;
     }
-    auto [right, why] = shelf_.home().take(shelf_, use_reserve);
+    auto [right, why] = shelf_->home().take(*shelf_, use_reserve);
     if (!right) {
         if (why == directory::refusal::pool_full) {
             ask_others();
@@ -307,20 +309,20 @@ bool slice::connect_one(bool use_reserve) {
 
 void slice::ask_others() {
     for (unsigned w = 0; w < home_.worker_count(); ++w) {
-        if (w != home_.index() && shelf_.board(w).idle.load() != 0) {
+        if (w != home_.index() && shelf_->board(w).idle.load() != 0) {
             home_.tell(w, shelf_, [to = home_.index()](slice& s) { s.give_idle_to(to); });
         }
     }
 }
 
 void slice::evict(directory::refusal why) {
-    auto* victim = shelf_.home().find_victim(shelf_, why);
+    const auto victim = shelf_->home().find_victim(*shelf_, why);
     if (victim == nullptr) {
         return;
     }
     for (unsigned w = 0; w < home_.worker_count(); ++w) {
         if (victim->board(w).idle.load() != 0) {
-            home_.tell(w, *victim, [](slice& s) { s.close_one_idle(); });
+            home_.tell(w, victim, [](slice& s) { s.close_one_idle(); });
             return;
         }
     }
@@ -358,28 +360,28 @@ void slice::close_all() {
 void slice::publish() noexcept {
     if (!is_shared()) {
         // With one worker the board only serves limits that span pools.
-        auto& mine = shelf_.board(home_.index());
+        auto& mine = shelf_->board(home_.index());
         mine.idle.store(states_[static_cast<std::size_t>(state::idle)], std::memory_order_relaxed);
         mine.waiting_since.store(waiters_.empty() ? 0 : stamp(waiters_.front().since_),
                                  std::memory_order_relaxed);
-        shelf_.waiting.store(waiters_.empty() ? 0 : 1, std::memory_order_relaxed);
+        shelf_->waiting.store(waiters_.empty() ? 0 : 1, std::memory_order_relaxed);
         return;
     }
-    auto& mine = shelf_.board(home_.index());
+    auto& mine = shelf_->board(home_.index());
     mine.idle.store(states_[static_cast<std::size_t>(state::idle)]);
     mine.waiting_since.store(waiters_.empty() ? 0 : stamp(waiters_.front().since_));
     const auto bit = std::uint64_t{1} << home_.index();
-    const bool was = (shelf_.waiting.load(std::memory_order_relaxed) & bit) != 0;
+    const bool was = (shelf_->waiting.load(std::memory_order_relaxed) & bit) != 0;
     if (waiters_.empty() && was) {
-        shelf_.waiting.fetch_and(~bit);
+        shelf_->waiting.fetch_and(~bit);
     } else if (!waiters_.empty() && !was) {
-        shelf_.waiting.fetch_or(bit);
+        shelf_->waiting.fetch_or(bit);
     }
 }
 
 // Gives `s` to the worker with the oldest waiter, if that one is older than `local` by the slack.
 bool slice::move_to_older_waiter(server& s, base::time_point local) {
-    const auto others = shelf_.waiting.load() & ~(std::uint64_t{1} << home_.index());
+    const auto others = shelf_->waiting.load() & ~(std::uint64_t{1} << home_.index());
     // What was kept sits in a buffer of this worker.
     if (others == 0 || s.channel().has_kept()) {
         return false;
@@ -388,7 +390,7 @@ bool slice::move_to_older_waiter(server& s, base::time_point local) {
                                        : stamp(local - hand_over_slack);
     unsigned to = home_.index();
     for (unsigned w = 0; w < home_.worker_count(); ++w) {
-        const auto since = shelf_.board(w).waiting_since.load();
+        const auto since = shelf_->board(w).waiting_since.load();
         if (w != home_.index() && since != 0 && since < oldest) {
             oldest = since;
             to = w;
@@ -399,7 +401,7 @@ bool slice::move_to_older_waiter(server& s, base::time_point local) {
     }
     s.leave_slice();
     // Its bit stays set until it has served its waiters, but one server a waiter is enough.
-    shelf_.board(to).waiting_since.store(0);
+    shelf_->board(to).waiting_since.store(0);
     publish();
     // Shared, since std::function copies; should nobody take it, it is closed.
     home_.tell(to, shelf_, [moving = std::make_shared<std::unique_ptr<server>>(&s)](slice& other) {
@@ -409,7 +411,7 @@ bool slice::move_to_older_waiter(server& s, base::time_point local) {
 }
 
 void slice::give_idle_to(unsigned worker) {
-    if (!idle_.empty() && waiters_.empty() && shelf_.board(worker).waiting_since.load() != 0) {
+    if (!idle_.empty() && waiters_.empty() && shelf_->board(worker).waiting_since.load() != 0) {
         move_to_older_waiter(idle_.front(), base::never);
     }
 }
@@ -430,7 +432,7 @@ void slice::on_timer() {
 }
 
 void slice::retire_old() {
-    const auto size = shelf_.size();
+    const auto size = shelf_->size();
     auto spare = size > pool_.min_size ? size - pool_.min_size : 0;
     auto excess =
         size > pool_.size + pool_.reserve_size ? size - pool_.size - pool_.reserve_size : 0;
@@ -453,11 +455,11 @@ void slice::retire_old() {
 }
 
 void slice::keep_minimum() {
-    if (pool_.min_size == 0 || target_ == nullptr || !(was_used_ || shelf_.key.role.empty()) ||
-        slices::homes_of(shelf_.key, pool_.size, home_.worker_count()).front() != home_.index()) {
+    if (pool_.min_size == 0 || target_ == nullptr || !(was_used_ || shelf_->key.role.empty()) ||
+        slices::homes_of(shelf_->key, pool_.size, home_.worker_count()).front() != home_.index()) {
         return;
     }
-    while (shelf_.size() < pool_.min_size && connect_one(false)) {}
+    while (shelf_->size() < pool_.min_size && connect_one(false)) {}
 }
 
 void slice::arm() {
@@ -478,8 +480,8 @@ void slice::fill(metrics::report& r, unsigned parts) const {
     }
     if (has(metrics::part::pools)) {
         metrics::pool_row row;
-        row.database = shelf_.key.database;
-        row.user = target_ ? target_->user : shelf_.key.role;
+        row.database = shelf_->key.database;
+        row.user = target_ ? target_->user : shelf_->key.role;
         row.mode = config::to_string(pool_.mode);
         row.clients_active = clients_active;
         row.clients_idle = clients_idle;
@@ -505,8 +507,8 @@ void slice::fill(metrics::report& r, unsigned parts) const {
 
 slices::slices(shared& all, net::loop& l, unsigned index) : all_{all}, loop_{l}, index_{index} {}
 
-slice& slices::open(shelf& s, const config::snapshot& snapshot) {
-    auto& mine = slices_[&s];
+slice& slices::open(const shelf_ptr& s, const config::snapshot& snapshot) {
+    auto& mine = slices_[s.get()];
     if (!mine) {
         mine = std::make_unique<slice>(*this, s);
         mine->configure(snapshot);
@@ -520,10 +522,28 @@ void slices::configure(const config::snapshot& snapshot) {
     }
 }
 
-void slices::tell(unsigned worker, shelf& s, std::function<void(slice&)> what) {
+void slices::sweep(const config::snapshot& snapshot) {
+    const auto is_named = [&snapshot](const std::string& database) {
+        return snapshot.databases.contains(database);
+    };
+    const auto ended = std::erase_if(slices_, [&](const auto& s) {
+        return s.second->is_deserted() && !is_named(s.first->key.database);
+    });
+    if (ended != 0) {
+        std::set<std::string_view> used;
+        for (const auto& [shelf, mine] : slices_) {
+            used.insert(shelf->key.database);
+        }
+        std::erase_if(traffic_,
+                      [&](const auto& t) { return !used.contains(t.first) && !is_named(t.first); });
+    }
+    all_.pools.sweep();
+}
+
+void slices::tell(unsigned worker, const shelf_ptr& s, std::function<void(slice&)> what) {
     auto& other = *all_.workers[worker];
-    other.loop_.post([&other, &s, what = std::move(what)] {
-        if (const auto it = other.slices_.find(&s); it != other.slices_.end()) {
+    other.loop_.post([&other, s, what = std::move(what)] {
+        if (const auto it = other.slices_.find(s.get()); it != other.slices_.end()) {
             what(*it->second);
         }
     });
@@ -540,7 +560,7 @@ void slices::on_freed(shared& all, shelf& s) {
         }
     }
     if (next != nullptr) {
-        next->tell(next->index_, s, [](slice& waiting) { waiting.retry(); });
+        next->tell(next->index_, s.shared_from_this(), [](slice& waiting) { waiting.retry(); });
     }
 }
 

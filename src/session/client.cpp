@@ -54,7 +54,7 @@ client::~client() {
 }
 
 void client::enter(phase p) {
-    if (slice_ != nullptr) {
+    if (slice_) {
         slice_->clients_idle -= phase_ == phase::idle;
         slice_->clients_active -= phase_ == phase::active;
         slice_->clients_idle += p == phase::idle;
@@ -221,7 +221,7 @@ void client::on_cancel_request() {
 }
 
 void client::on_configured() {
-    if (slice_ != nullptr && phase_ != phase::closing) {
+    if (slice_ && phase_ != phase::closing) {
         if (slice_->is_removed() && (phase_ == phase::idle || phase_ == phase::welcome_wait)) {
             return fail({.severity = "FATAL",
                          .sqlstate = "57P01",
@@ -262,7 +262,7 @@ void client::fail(const protocol::error_fields& why) {
     protocol::append_error(out, why);
     withdraw();
     const bool sent = channel_.send(out);
-    const bool dirty = slice_ != nullptr && slice_->pool().mode == config::pool_mode::session;
+    const bool dirty = slice_ && slice_->pool().mode == config::pool_mode::session;
     enter(phase::closing);
     lease_.release(frontend_.at_boundary(), dirty, false);
     if (!sent) {
@@ -300,7 +300,7 @@ void client::leave(bool let_finish) {
         PGWEIR_LOG(info, "client {}: {}", id_, let_finish ? "disconnected" : "connection lost");
     }
     withdraw();
-    const bool dirty = slice_ != nullptr && slice_->pool().mode == config::pool_mode::session;
+    const bool dirty = slice_ && slice_->pool().mode == config::pool_mode::session;
     enter(phase::closing);
     lease_.release(frontend_.at_boundary(), dirty, let_finish);
     die();
@@ -334,7 +334,7 @@ metrics::client_row client::describe() const {
         row.user = login_->startup.user;
         row.database = login_->startup.database;
     }
-    if (slice_ != nullptr) {
+    if (slice_) {
         row.user = user_;
         row.database = slice_->common().key.database;
         row.application_name = settings_ ? settings_->value_of("application_name") : "";

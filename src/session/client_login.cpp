@@ -329,9 +329,9 @@ void client::open_pool() {
     auto& pools = home_.all().pools.pools;
     const bool forced = !database.user.empty();
     const auto effective = config::effective_pool(database, user);
-    auto& shelf = pools.open({startup.database, forced ? std::string{} : startup.user}, effective,
-                             database, user);
-    if (slot_.take(shelf.database_account(), pools.user_account(startup.user)) !=
+    const auto shelf = pools.open({startup.database, forced ? std::string{} : startup.user},
+                                  effective, database, user);
+    if (slot_.take(shelf->database_account(), pools.user_account(startup.user)) !=
         pool::client_slot::refusal::none) {
         return fail({.severity = "FATAL",
                      .sqlstate = "53300",
@@ -344,7 +344,7 @@ void client::open_pool() {
     }
     settings_ = std::move(*wanted);
     user_ = startup.user;
-    slice_ = &home_.pools().open(shelf, snapshot);
+    slice_ = pool::residence{home_.pools().open(shelf, snapshot)};
     ++slice_->traffic().client_logins;
     ask_for_welcome();
 }

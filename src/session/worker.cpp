@@ -69,8 +69,12 @@ private:
             return home_.check_drained();
         }
         home_.loop_.buffers().trim();
+        home_.pools_.sweep(*home_.snapshot_);
         if (++ticks_ == stats_period) {
             ticks_ = 0;
+            std::erase_if(periods_, [this](const auto& p) {
+                return !home_.pools_.traffic().contains(p.first);
+            });
             for (const auto& [database, now] : home_.pools_.traffic()) {
                 auto& p = periods_[database];
                 p.average = per_second(p.begin, now, stats_period);
@@ -157,7 +161,7 @@ void worker::prewarm() {
         if (name == "*" || database.user.empty() || database.pool.min_size == 0) {
             continue;
         }
-        auto& shelf = all_.pools.pools.open({name, {}}, database.pool, database, nullptr);
+        const auto shelf = all_.pools.pools.open({name, {}}, database.pool, database, nullptr);
         pools_.open(shelf, *snapshot_);
     }
 }

@@ -27,7 +27,8 @@ struct shelf_key {
 };
 
 // Client and server connections of one database or one user, over all pools and workers. The
-// limits are 0 for none.
+// limits are 0 for none. A database's lives as long as a shelf of it, a user's to the end of the
+// process: their names are those in the configuration.
 struct account {
     std::atomic<unsigned> clients = 0;
     std::atomic<unsigned> max_clients = 0;
@@ -37,6 +38,7 @@ struct account {
 
 class directory;
 class shelf;
+using shelf_ptr = std::shared_ptr<shelf>;
 
 // The right to one server connection; counted from before the connect until the backend is gone.
 // Move-only; gives itself back. Any thread.
@@ -86,11 +88,12 @@ private:
     account* user_ = nullptr;
 };
 
-// Lives from its first use to the end of the process. The board is lock-free and any thread's; the
-// rest is guarded by the directory's mutex.
-class shelf {
+// Lives until directory::sweep() finds it unused: with "*" as a database, clients make up as many
+// keys as they like. The board is lock-free and any thread's; the rest is guarded by the
+// directory's mutex.
+class shelf : public std::enable_shared_from_this<shelf> {
 public:
-    shelf(directory& d, shelf_key k, account& db, account& user);
+    shelf(directory& d, shelf_key k, std::shared_ptr<account> db, account& user);
     shelf(const shelf&) = delete;
     shelf& operator=(const shelf&) = delete;
 
@@ -119,14 +122,14 @@ public:
     [[nodiscard]] unsigned size() const;
 
     directory& home() noexcept { return directory_; }
-    account& database_account() noexcept { return database_; }
+    account& database_account() noexcept { return *database_; }
     account& user_account() noexcept { return user_; }
 
 private:
     friend class directory;
 
     directory& directory_;
-    account& database_;
+    const std::shared_ptr<account> database_;
     account& user_;
     std::array<entry, max_workers> board_;
     unsigned size_ = 0;
@@ -145,11 +148,12 @@ public:
     std::function<void(shelf&)> freed;
 
     // Finds or makes. Limits are those of `pool` and the accounts, replaced at every call.
-    shelf& open(const shelf_key& key,
-                const config::pool_settings& pool,
-                const config::database_settings& database,
-                const config::user_settings* user);
-    account& database_account(const std::string& name);
+    shelf_ptr open(const shelf_key& key,
+                   const config::pool_settings& pool,
+                   const config::database_settings& database,
+                   const config::user_settings* user);
+    // Ends the shelves that nobody holds and that have no permit out.
+    void sweep() noexcept;
     account& user_account(const std::string& name);
 
     enum class refusal : std::uint8_t { none, pool_full, database_full, user_full };
@@ -162,7 +166,7 @@ public:
 
     // Another pool of the same database (or user) that holds idle servers while `s` is refused for
     // the database's (or user's) limit; null: none. The one with the most idle servers pays.
-    [[nodiscard]] shelf* find_victim(shelf& s, refusal why);
+    [[nodiscard]] shelf_ptr find_victim(shelf& s, refusal why);
 
     // Connections of one database now, over all its pools.
     struct use {
@@ -177,8 +181,8 @@ private:
     void give_back(shelf& s) noexcept;
 
     mutable std::mutex mutex_;
-    std::map<shelf_key, std::unique_ptr<shelf>> shelves_;
-    std::map<std::string, std::unique_ptr<account>, std::less<>> databases_;
+    std::map<shelf_key, shelf_ptr> shelves_;
+    std::map<std::string, std::weak_ptr<account>, std::less<>> databases_;
     std::map<std::string, std::unique_ptr<account>, std::less<>> users_;
 };
 

@@ -59,7 +59,7 @@ using member_list = boost::intrusive::list<server,
 // another worker gives away. Worker thread only; owned by `slices`.
 class slice final : private net::timer {
 public:
-    slice(slices& home, shelf& s);
+    slice(slices& home, shelf_ptr s);
     ~slice() override;
 
     // Takes over what the configuration says now. A pool whose database is gone closes its idle
@@ -78,7 +78,11 @@ public:
     [[nodiscard]] std::shared_ptr<const std::string> welcome_for(const settings* s) const;
     void learn_welcome(const settings_ptr& s, const parameter_set& parameters);
 
-    [[nodiscard]] shelf& common() noexcept { return shelf_; }
+    [[nodiscard]] shelf& common() noexcept { return *shelf_; }
+    // Nobody is here, neither client nor server, and none is awaited.
+    [[nodiscard]] bool is_deserted() const noexcept {
+        return residents_ == 0 && waiters_.empty() && members_.empty();
+    }
     [[nodiscard]] const config::pool_settings& pool() const noexcept { return pool_; }
     [[nodiscard]] const config::timeout_settings& timeouts() const noexcept { return timeouts_; }
     [[nodiscard]] metrics::traffic& traffic() noexcept { return *traffic_; }
@@ -117,6 +121,7 @@ public:
 
 private:
     friend class waiter;
+    friend class residence;
     void on_timer() override;
     void enqueue(waiter& w, const settings_ptr& wanted);
     void dispatch();
@@ -139,7 +144,7 @@ private:
     [[nodiscard]] bool is_shared() const noexcept;
 
     slices& home_;
-    shelf& shelf_;
+    const shelf_ptr shelf_;
     target_ptr target_;
     config::pool_settings pool_;
     config::timeout_settings timeouts_;
@@ -148,10 +153,38 @@ private:
     member_list members_;
     waiter_list waiters_;
     unsigned waiting_count_ = 0;
+    unsigned residents_ = 0;
     std::array<unsigned, metrics::server_state_count> states_{};
     bool dispatching_ = false;
     bool was_used_ = false;  // a client has come: min_size counts from now on
     std::unordered_map<settings_ptr, std::shared_ptr<const std::string>> welcomes_;
+};
+
+// A client's place in a slice, from its login to its end; the slice stays as long. Move-only.
+// Worker thread only.
+class residence {
+public:
+    residence() = default;
+    explicit residence(slice& s) noexcept : slice_{&s} { ++s.residents_; }
+    residence(residence&& o) noexcept : slice_{std::exchange(o.slice_, nullptr)} {}
+    residence& operator=(residence&& o) noexcept {
+        leave();
+        slice_ = std::exchange(o.slice_, nullptr);
+        return *this;
+    }
+    ~residence() { leave(); }
+
+    explicit operator bool() const noexcept { return slice_ != nullptr; }
+    slice* operator->() const noexcept { return slice_; }
+
+private:
+    void leave() noexcept {
+        if (slice_ != nullptr) {
+            --slice_->residents_;
+        }
+    }
+
+    slice* slice_ = nullptr;
 };
 
 // All slices of one worker, and its way to the other workers. Owned by the worker.
@@ -168,10 +201,13 @@ public:
     slices(shared& all, net::loop& l, unsigned index);
 
     // Finds or makes this worker's part of the pool.
-    slice& open(shelf& s, const config::snapshot& snapshot);
+    slice& open(const shelf_ptr& s, const config::snapshot& snapshot);
     void configure(const config::snapshot& snapshot);
+    // Ends what is left of databases that the configuration does not name (clients of "*" do) and
+    // that nobody uses any more. Called now and then.
+    void sweep(const config::snapshot& snapshot);
     // Runs `what(slice)` on another worker for its part of the pool, if it has one.
-    void tell(unsigned worker, shelf& s, std::function<void(slice&)> what);
+    void tell(unsigned worker, const shelf_ptr& s, std::function<void(slice&)> what);
     // The worker at home in the pool that has waited longest for a permit tries again.
     static void on_freed(shared& all, shelf& s);
 

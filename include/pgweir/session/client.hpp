@@ -119,7 +119,7 @@ private:
     client_count in_all_;
     client_count in_login_;
     pool::client_slot slot_;
-    pool::slice* slice_ = nullptr;
+    pool::residence slice_;
     pool::settings_ptr settings_;
     std::string user_;  // as it logged in
     pool::lease lease_;

@@ -28,6 +28,11 @@ protected:
     }
 
     shelf& open(const std::string& database, const std::string& role, limits l = {}) {
+        return *held_.emplace_back(open_for_a_moment(database, role, l));
+    }
+    shelf_ptr open_for_a_moment(const std::string& database,
+                                const std::string& role,
+                                limits l = {}) {
         config::pool_settings pool;
         pool.size = l.pool;
         pool.reserve_size = l.reserve;
@@ -49,6 +54,7 @@ protected:
 
     std::vector<shelf*> freed_;
     directory all_;
+    std::vector<shelf_ptr> held_;
 };
 
 TEST_F(directory_test, gives_as_many_permits_as_the_pool_may_have) {
@@ -146,6 +152,34 @@ TEST_F(directory_test, opens_the_same_pool_for_the_same_key) {
     EXPECT_EQ(&open("shop", "alice"), &open("shop", "alice"));
 }
 
+// --- the end of a pool
+
+TEST_F(directory_test, ends_a_pool_that_nobody_holds) {
+    const std::weak_ptr<shelf> s = open_for_a_moment("shop", "alice");
+    all_.sweep();
+    EXPECT_TRUE(s.expired());
+}
+
+TEST_F(directory_test, keeps_a_pool_that_somebody_holds) {
+    auto& s = open("shop", "alice");
+    all_.sweep();
+    EXPECT_EQ(&open("shop", "alice"), &s);
+}
+
+TEST_F(directory_test, keeps_a_pool_that_has_a_permit_out) {
+    const std::weak_ptr<shelf> s = open_for_a_moment("shop", "alice");
+    const auto right = take(*s.lock());
+    all_.sweep();
+    EXPECT_FALSE(s.expired());
+}
+
+TEST_F(directory_test, keeps_the_limits_of_a_database_while_one_of_its_pools_lives) {
+    const auto right = take(open("shop", "alice", {.database = 1}));
+    (void)open_for_a_moment("shop", "bob", {.database = 1});
+    all_.sweep();
+    EXPECT_EQ(why_not(open("shop", "bob", {.database = 1})), refusal::database_full);
+}
+
 TEST_F(directory_test, knows_the_servers_of_a_database) {
     const auto first = take(open("shop", "alice"));
     const auto second = take(open("shop", "bob"));
@@ -221,7 +255,7 @@ TEST_F(directory_test, finds_the_pool_of_the_database_with_most_idle_servers) {
     open("shop", "carol").board(0).idle = 3;
     most.board(0).idle = 2;
     most.board(7).idle = 2;
-    EXPECT_EQ(all_.find_victim(s, refusal::database_full), &most);
+    EXPECT_EQ(all_.find_victim(s, refusal::database_full).get(), &most);
 }
 
 TEST_F(directory_test, finds_the_pool_of_the_user_with_most_idle_servers) {
@@ -229,7 +263,7 @@ TEST_F(directory_test, finds_the_pool_of_the_user_with_most_idle_servers) {
     auto& other = open("blog", "alice");
     other.board(0).idle = 1;
     open("shop", "bob").board(0).idle = 3;
-    EXPECT_EQ(all_.find_victim(s, refusal::user_full), &other);
+    EXPECT_EQ(all_.find_victim(s, refusal::user_full).get(), &other);
 }
 
 TEST_F(directory_test, finds_no_victim_where_nobody_idles) {
@@ -289,7 +323,8 @@ TEST_F(directory_test, has_every_permit_back_from_many_threads) {
         threads.emplace_back([&] {
             for (int i = 0; i < 500; ++i) {
                 const auto p = take(s);
-                (void)open("shop", std::to_string(i % 20));
+                (void)open_for_a_moment("shop", std::to_string(i % 20));
+                all_.sweep();
             }
         });
     }
