@@ -14,7 +14,7 @@ bool canceller::send(slices& home,
                      const net::address& to,
                      const net::tcp_options& options,
                      std::string packet,
-                     std::function<void()> done) {
+                     std::function<void(bool certain)> done) {
     const int fd = net::start_connect(to, options);
     if (fd < 0) {
         return false;
@@ -35,25 +35,25 @@ void canceller::on_io() {
         const iovec piece{packet_.data(), packet_.size()};
         const auto r = stream_.send({&piece, 1});
         if (r.status == net::io_status::closed) {
-            return finish();
+            return finish(true);
         }
         packet_.erase(0, r.size);
     }
     if (stream_.hung_up() || stream_.readable()) {
         std::array<char, 64> ignored;
         if (stream_.receive(ignored).status == net::io_status::closed) {
-            finish();
+            finish(true);
         }
     }
 }
 
-void canceller::finish() {
+void canceller::finish(bool certain) {
     if (!stream_.is_open()) {
         return;
     }
     stream_.close();
     home_.done(*this);
-    done_();
+    done_(certain);
 }
 
 }  // namespace pgweir::pool

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 #include <random>
+#include <system_error>
 
 namespace pgweir::pool {
 namespace {
@@ -49,6 +50,7 @@ server::server(slice& home, permit right, target_ptr where, std::uint64_t id)
       id_{id},
       born_{home.home().loop().now()},
       last_used_{born_},
+      proven_{born_},
       connected_at_{std::chrono::system_clock::now()},
       self_{std::make_shared<server*>(this)} {
     slice_->enlist(*this);
@@ -78,13 +80,17 @@ void server::enter(phase next) {
 
 void server::start() {
     auto& home = slice_->home();
-    home.loop().timers().set(*this, home.loop().now() + slice_->pool().server_connect_timeout);
+    connect_by_ = home.loop().now() + slice_->pool().server_connect_timeout;
+    home.loop().timers().set(*this, connect_by_);
     if (auto a = net::parse_address(target_->host, target_->port)) {
         connect_to({*a});
         return;
     }
     const bool accepted = home.all().names.submit(
         [weak = std::weak_ptr{self_}, where = target_, &loop = home.loop()] {
+            if (weak.expired()) {
+                return;  // it gave up meanwhile
+            }
             std::string error;
             auto found = net::resolve(where->host, where->port, error);
             loop.post([weak, found = std::move(found), error = std::move(error)]() mutable {
@@ -118,18 +124,34 @@ void server::connect_next() {
         address_ = addresses_.back();
         addresses_.pop_back();
         const int fd = net::start_connect(address_, target_->tcp);
-        if (fd >= 0) {
-            channel_.attach(fd, *this);
-            return;
+        if (fd >= 0 && attach(fd)) {
+            // Each address gets its share, so that a silent one does not hide those behind it.
+            auto& loop = slice_->home().loop();
+            const auto left = connect_by_ - loop.now();
+            const auto share = left / static_cast<int>(addresses_.size() + 1);
+            return loop.timers().set(*this, loop.now() + share);
         }
         error = errno;
     }
     fail_login(unreachable(*target_, std::strerror(error)));
 }
 
+// False, with errno set, when the kernel cannot watch another socket.
+bool server::attach(int fd) {
+    try {
+        channel_.attach(fd, *this);
+        return true;
+    } catch (const std::system_error& e) {
+        channel_.stream().close();
+        errno = e.code().value();
+        return false;
+    }
+}
+
 void server::on_connected() {
     connected_ = true;
     addresses_.clear();
+    slice_->home().loop().timers().set(*this, connect_by_);
     auth::server_credentials who;
     who.user = target_->user;
     who.password = target_->password.reveal();
@@ -210,7 +232,7 @@ void server::on_logged_in() {
     key_ = startup_->backend_key();
     startup_.reset();
     slice_->home().loop().timers().set(*this, base::never);
-    born_ = last_used_ = slice_->home().loop().now();
+    born_ = last_used_ = proven_ = slice_->home().loop().now();
     PGWEIR_LOG(debug, "server {}: connected to {}:{} as {}, backend {}", id_, target_->host,
                target_->port, target_->user, pid_);
     enter(phase::checking);  // neither connecting nor idle while the slice takes note
@@ -222,11 +244,8 @@ void server::fail_login(connect_failure why) {
     PGWEIR_LOG(warn, "server {}: no connection to {}:{} as {}: {} ({})", id_, target_->host,
                target_->port, target_->user, why.message, why.sqlstate);
     auto* home = slice_;
-    if (connected_) {
-        close(false);
-    } else {
-        gone();
-    }
+    home->note_failure(why);  // first: a permit that comes back makes waiting clients try again
+    close(ending::at_once);
     home->on_connect_failed(why);
 }
 
@@ -264,7 +283,7 @@ void server::on_io() {
         case phase::cleaning:
         case phase::cancelling:
             if (!channel_.flush()) {
-                return close(false);
+                return close(ending::at_once);
             }
             return read_own();
     }
@@ -273,15 +292,19 @@ void server::on_io() {
 void server::on_timer() {
     switch (state_) {
         case phase::connecting:
+            if (!connected_ && !addresses_.empty()) {
+                errno = ETIMEDOUT;
+                return connect_next();
+            }
             return fail_login(unreachable(*target_, "timeout (server_connect_timeout)"));
         case phase::checking:
         case phase::cleaning:
             PGWEIR_LOG(warn, "server {}: no answer while {}, closing", id_,
                        metrics::to_string(state_));
-            return close(true);
+            return close(ending::cancel);
         case phase::closing: {
             auto& loop = slice_->home().loop();
-            if (loop.now() >= close_by_ && !closing_cancels_) {
+            if (loop.now() >= close_by_ && !closing_cancels_ && !ledger_.is_empty()) {
                 // It was allowed to finish what its client had sent, but not to take for ever.
                 closing_cancels_ = true;
                 close_by_ = loop.now() + slice_->pool().server_close_timeout;
@@ -306,7 +329,7 @@ void server::ask(std::string_view sql) {
     protocol::message_writer{message}.begin('Q').put_cstr(sql).end();
     ledger_.sent(protocol::request::query, protocol::origin::pooler);
     if (!channel_.send(message)) {
-        close(false);
+        close(ending::at_once);
     }
 }
 
@@ -316,12 +339,17 @@ void server::check() {
     home.loop().timers().set(*this, home.loop().now() + slice_->pool().server_connect_timeout);
     ledger_.sent(protocol::request::sync, protocol::origin::pooler);
     if (!channel_.send(protocol::sync_message)) {
-        close(false);
+        close(ending::at_once);
     }
 }
 
+void server::set_preparing(waiter* w) noexcept {
+    slice_->on_preparing((w != nullptr ? 1 : 0) - (preparing_for_ != nullptr ? 1 : 0));
+    preparing_for_ = w;
+}
+
 void server::prepare_for(waiter& w) {
-    preparing_for_ = &w;
+    set_preparing(&w);
     w.preparing_ = this;
     next_settings_ = w.wanted_;
     refused_.reset();
@@ -355,7 +383,7 @@ void server::read_own() {
             if (step.why == protocol::backend_stream::stop::violation) {
                 PGWEIR_LOG(err, "server {}: unexpected message while {}, closing", id_,
                            metrics::to_string(state_));
-                return close(false);
+                return close(ending::at_once);
             }
             settled = settled || step.why == protocol::backend_stream::stop::idle;
             if (step.why == protocol::backend_stream::stop::held) {
@@ -364,7 +392,7 @@ void server::read_own() {
         }
         channel_.keep(data);
         if (status == net::io_status::closed || dying_) {
-            return close(false);
+            return close(ending::at_once);
         }
         if (settled) {
             return on_own_ready();
@@ -375,25 +403,18 @@ void server::read_own() {
 void server::on_own_ready() {
     slice_->home().loop().timers().set(*this, base::never);
     if (state_ == phase::checking) {
+        proven_ = slice_->home().loop().now();
         return become_available();
     }
     if (state_ != phase::cleaning) {
         return;
     }
-    auto* w = std::exchange(preparing_for_, nullptr);
+    proven_ = slice_->home().loop().now();
     if (refused_) {
-        const auto why = *std::exchange(refused_, std::nullopt);
-        if (w == nullptr) {
-            PGWEIR_LOG(err, "server {}: cleaning failed: {}", id_, why.message);
-            return close(false);
-        }
-        // What of it was set is unknown; a full cleaning tells.
-        settings_ = nullptr;
-        clean();
-        w->preparing_ = nullptr;
-        w->queue_ = nullptr;
-        return w->on_refused(why);
+        return on_preparation_refused(*std::exchange(refused_, std::nullopt));
     }
+    auto* w = preparing_for_;
+    set_preparing(nullptr);
     settings_ = std::move(next_settings_);
     marks_ = {};
     was_cancelled_ = false;
@@ -404,6 +425,25 @@ void server::on_own_ready() {
         return w->on_server(lease{*this});
     }
     become_available();
+}
+
+void server::on_preparation_refused(const connect_failure& why) {
+    // A timeout that the previous client had set, a lack of memory, a shutdown: not what this
+    // client asked for. It gets another server.
+    const bool is_passing =
+        why.is_temporary() || why.sqlstate.starts_with("57") || why.sqlstate.starts_with("55P03");
+    if (preparing_for_ == nullptr || is_passing) {
+        PGWEIR_LOG(err, "server {}: cleaning failed: {} ({})", id_, why.message, why.sqlstate);
+        return close(ending::at_once);
+    }
+    auto* w = preparing_for_;
+    set_preparing(nullptr);
+    // What of it was set is unknown; a full cleaning tells.
+    settings_ = nullptr;
+    clean();
+    w->preparing_ = nullptr;
+    w->queue_ = nullptr;
+    w->on_refused(why);
 }
 
 void server::on_parameter(std::string_view name, std::string_view value) {
@@ -425,8 +465,10 @@ void server::on_error(const protocol::error_fields& error, protocol::origin owne
 }
 
 void server::become_available() {
-    last_used_ = slice_->home().loop().now();
     enter(phase::idle);
+    if (channel_.stream().readable()) {
+        channel_.stream().call_again();  // what came behind the last reply brings no new event
+    }
     slice_->on_available(*this);
 }
 
@@ -445,12 +487,14 @@ bool server::is_reusable(bool at_boundary) const noexcept {
 
 void server::release(bool at_boundary, bool dirty, bool let_finish) {
     user_ = nullptr;
-    last_used_ = slice_->home().loop().now();
+    last_used_ = proven_ = slice_->home().loop().now();
     if (state_ != phase::active) {
         return;  // closing already
     }
     if (!is_reusable(at_boundary)) {
-        return close(!let_finish);
+        return close(let_finish && at_boundary ? ending::finish
+                     : let_finish              ? ending::at_once
+                                               : ending::cancel);
     }
     marks_.dirty = marks_.dirty || dirty;
     if (cancels_ != 0) {
@@ -485,9 +529,9 @@ void server::cancel() {
         .put_bytes(key_)
         .end();
     const bool sent = canceller::send(slice_->home(), address_, target_->tcp, std::move(packet),
-                                      [weak = std::weak_ptr{self_}] {
+                                      [weak = std::weak_ptr{self_}](bool certain) {
                                           if (const auto alive = weak.lock()) {
-                                              (*alive)->on_cancelled();
+                                              (*alive)->on_cancelled(certain);
                                           }
                                       });
     if (sent) {
@@ -496,45 +540,63 @@ void server::cancel() {
     }
 }
 
-void server::on_cancelled() {
+void server::on_cancelled(bool certain) {
     --cancels_;
+    // PostgreSQL may still read a request that was given up, and then signal whoever is served.
+    marks_.permanent = marks_.permanent || !certain;
     if (cancels_ == 0 && state_ == phase::cancelling) {
-        settle();
+        return certain ? settle() : close(ending::at_once);
     }
 }
 
 // --- the end
 
-void server::close(bool cancel_query) {
+void server::close(ending how) {
     if (state_ == phase::closing) {
         return;
     }
-    if (auto* w = std::exchange(preparing_for_, nullptr)) {
+    permit_.leave();
+    if (auto* w = preparing_for_) {
+        set_preparing(nullptr);
         slice_->requeue(*w);
     }
-    if (cancel_query) {
+    if (how == ending::cancel) {
         cancel();
     }
+    const bool has_backend = state_ != phase::connecting || connected_;
     enter(phase::closing);
     user_ = nullptr;
-    if (!channel_.stream().is_open()) {
+    if (!channel_.stream().is_open() || !has_backend) {
         return gone();
     }
-    if (!channel_.has_backlog()) {
+    auto& loop = slice_->home().loop();
+    closing_cancels_ = how == ending::cancel;
+    close_by_ = loop.now() + slice_->pool().server_close_timeout;
+    loop.timers().set(
+        *this, closing_cancels_ ? std::min(close_by_, loop.now() + cancel_again) : close_by_);
+    unsent_ = how == ending::finish && channel_.has_backlog();
+    if (!unsent_) {
+        say_goodbye();
+    }
+    drain();
+}
+
+void server::say_goodbye() {
+    if (!channel_.has_backlog()) {  // behind half a message it would be part of that
         const auto piece = net::as_piece(protocol::terminate_message);
         channel_.stream().send({&piece, 1});
     }
     channel_.drop_all();
     channel_.stream().shut_down_sending();
-    auto& loop = slice_->home().loop();
-    closing_cancels_ = cancel_query;
-    close_by_ = loop.now() + slice_->pool().server_close_timeout;
-    loop.timers().set(*this,
-                      cancel_query ? std::min(close_by_, loop.now() + cancel_again) : close_by_);
-    drain();
 }
 
 void server::drain() {
+    if (unsent_) {
+        unsent_ = channel_.flush() && channel_.has_backlog();
+        if (!unsent_) {
+            say_goodbye();
+        }
+    }
     const auto scratch = slice_->home().loop().scratch();
     for (int turns = 0; channel_.stream().readable(); ++turns) {
         if (turns == 4) {
@@ -580,7 +642,10 @@ void server::join_slice(slice& to) {
     to.enlist(*this);
     to.on_joined(state_);
     channel_.set_loop(to.home().loop());
-    channel_.attach(in_transit_.release(), *this);
+    if (!attach(in_transit_.release())) {
+        PGWEIR_LOG(err, "server {}: cannot change workers: {}", id_, std::strerror(errno));
+        return close(ending::at_once);
+    }
     become_available();
 }
 

@@ -21,19 +21,40 @@ bool take_client(account& a) noexcept {
 
 void permit::give_back() noexcept {
     if (auto* s = std::exchange(shelf_, nullptr)) {
-        s->home().give_back(*s);
+        s->home().give_back(*s, *user_, leaving_);
     }
 }
 
-client_slot::refusal client_slot::take(account& database, account& user) noexcept {
-    if (!take_client(database)) {
+void permit::leave() noexcept {
+    if (shelf_ != nullptr && !leaving_) {
+        const std::lock_guard lock{shelf_->directory_.mutex_};
+        ++shelf_->leaving_;
+        leaving_ = true;
+    }
+}
+
+bool permit::leave_above(unsigned floor) noexcept {
+    if (shelf_ == nullptr || leaving_) {
+        return false;
+    }
+    const std::lock_guard lock{shelf_->directory_.mutex_};
+    if (shelf_->size_ - shelf_->leaving_ <= floor) {
+        return false;
+    }
+    ++shelf_->leaving_;
+    leaving_ = true;
+    return true;
+}
+
+client_slot::refusal client_slot::take(std::shared_ptr<account> database, account& user) noexcept {
+    if (!take_client(*database)) {
         return refusal::database_full;
     }
     if (!take_client(user)) {
-        database.clients.fetch_sub(1);
+        database->clients.fetch_sub(1);
         return refusal::user_full;
     }
-    database_ = &database;
+    database_ = std::move(database);
     user_ = &user;
     return refusal::none;
 }
@@ -42,12 +63,13 @@ void client_slot::reset() noexcept {
     if (database_ != nullptr) {
         database_->clients.fetch_sub(1);
         user_->clients.fetch_sub(1);
-        database_ = user_ = nullptr;
+        database_.reset();
+        user_ = nullptr;
     }
 }
 
 shelf::shelf(directory& d, shelf_key k, std::shared_ptr<account> db, account& user)
-    : key{std::move(k)}, directory_{d}, database_{std::move(db)}, user_{user} {}
+    : key{std::move(k)}, directory_{d}, database_{std::move(db)}, user_{&user} {}
 
 std::string shelf::last_error() const {
     const std::lock_guard lock{directory_.mutex_};
@@ -62,6 +84,15 @@ void shelf::set_last_error(std::string text) {
 unsigned shelf::size() const {
     const std::lock_guard lock{directory_.mutex_};
     return size_;
+}
+
+unsigned shelf::staying() const {
+    const std::lock_guard lock{directory_.mutex_};
+    return size_ - leaving_;
+}
+
+void directory::limit_clients(const std::string& name, unsigned most) {
+    user_account(name).max_clients = most;
 }
 
 account& directory::user_account(const std::string& name) {
@@ -88,15 +119,14 @@ shelf_ptr directory::open(const shelf_key& key,
         }
         s = std::make_shared<shelf>(*this, key, std::move(db), owner);
     }
+    s->user_ = &owner;
     s->limit_ = pool.size;
     s->reserve_ = pool.reserve_size;
+    s->min_size_ = pool.min_size;
     auto& db = *s->database_;
     db.max_servers = database.max_server_connections;
     db.max_clients = database.max_client_connections;
-    if (user != nullptr) {
-        owner.max_servers = user->max_server_connections;
-        owner.max_clients = user->max_client_connections;
-    }
+    owner.max_servers = user == nullptr ? 0 : user->max_server_connections;
     return s;
 }
 
@@ -109,24 +139,34 @@ void directory::sweep() noexcept {
     std::erase_if(databases_, [](const auto& d) { return d.second.expired(); });
 }
 
-directory::grant directory::take(shelf& s, bool use_reserve) {
+directory::grant directory::take(shelf& s, bool use_reserve, unsigned max_connecting) {
     const std::lock_guard lock{mutex_};
+    if (s.connecting.load() >= max_connecting) {
+        return {permit{}, refusal::busy};
+    }
     if (s.size_ >= s.limit_ + (use_reserve ? s.reserve_ : 0)) {
         return {permit{}, refusal::pool_full};
     }
     if (!has_room(s.database_->servers, s.database_->max_servers)) {
         return {permit{}, refusal::database_full};
     }
-    if (!has_room(s.user_.servers, s.user_.max_servers)) {
+    if (!has_room(s.user_->servers, s.user_->max_servers)) {
         return {permit{}, refusal::user_full};
     }
     ++s.size_;
     ++s.database_->servers;
-    ++s.user_.servers;
-    return {permit{s}, refusal::none};
+    ++s.user_->servers;
+    ++s.connecting;
+    return {permit{s, *s.user_}, refusal::none};
 }
 
-void directory::give_back(shelf& s) noexcept {
+bool directory::has_room_for(const shelf& s) const noexcept {
+    return s.size_ < s.limit_ + s.reserve_ &&
+           has_room(s.database_->servers, s.database_->max_servers) &&
+           has_room(s.user_->servers, s.user_->max_servers);
+}
+
+void directory::give_back(shelf& s, account& user, bool leaving) noexcept {
     // Whoever waits for a permit of this pool, this database or this user may now get one. The pool
     // whose client waits longest comes first.
     shelf_ptr next;
@@ -134,12 +174,13 @@ void directory::give_back(shelf& s) noexcept {
     {
         const std::lock_guard lock{mutex_};
         --s.size_;
+        s.leaving_ -= leaving ? 1 : 0;
         --s.database_->servers;
-        --s.user_.servers;
+        --user.servers;
         for (const auto& [key, other] : shelves_) {
             if (other->waiting.load() == 0 ||
-                (other.get() != &s && other->database_ != s.database_ &&
-                 &other->user_ != &s.user_)) {
+                (other.get() != &s && other->database_ != s.database_ && other->user_ != &user) ||
+                !has_room_for(*other)) {
                 continue;
             }
             for (auto& e : other->board_) {
@@ -162,8 +203,8 @@ shelf_ptr directory::find_victim(shelf& s, refusal why) {
     std::uint32_t most = 0;
     for (const auto& [key, other] : shelves_) {
         const bool related = why == refusal::database_full ? other->database_ == s.database_
-                                                           : &other->user_ == &s.user_;
-        if (other.get() == &s || !related) {
+                                                           : other->user_ == s.user_;
+        if (other.get() == &s || !related || other->size_ - other->leaving_ <= other->min_size_) {
             continue;
         }
         std::uint32_t idle = 0;

@@ -24,6 +24,9 @@ constexpr std::chrono::milliseconds longest_retry{1'000};
 
 std::int64_t stamp(base::time_point t) noexcept { return t.time_since_epoch().count(); }
 
+// Does this state mean that the server is logged in and stays?
+bool is_live(state s) noexcept { return s != state::connecting && s != state::closing; }
+
 bool has_settings(const server& s, const settings* wanted) noexcept {
     return s.applied() == wanted || (s.applied() == nullptr && wanted->values.empty());
 }
@@ -51,6 +54,7 @@ slice::~slice() {
     while (!members_.empty()) {
         delete &members_.front();
     }
+    publish();
 }
 
 base::time_point slice::now() const noexcept { return home_.loop().now(); }
@@ -67,19 +71,37 @@ void slice::configure(const config::snapshot& snapshot) {
         refuse_all(removed());
         return;
     }
-    const auto* user = snapshot.find_user(key.role);
+    // Clients of a forced user share the pool, so what is said of one of them does not shape it.
+    const auto* user = forced ? nullptr : snapshot.find_user(key.role);
     pool_ = config::effective_pool(*database, user);
     timeouts_ = config::effective_timeouts(*database, user);
-    shelf_->home().open(key, pool_, *database, user);  // takes over the limits
+    shelf_->home().open(key, pool_, *database,
+                        snapshot.find_user(forced ? database->user : key.role));
     auto next = make_target(snapshot, *database, key.database, key.role);
-    if (target_ == nullptr || !target_->is_same_server(*next)) {
-        welcomes_.clear();
-        shelf_->retry_at = 0;
-    }
+    const bool moved = target_ == nullptr || !target_->is_same_server(*next);
     target_ = std::move(next);
+    if (moved) {
+        welcomes_.clear();
+        shelf_->failures = 0;
+        shelf_->retry_at = 0;
+        abandon_connects();
+    }
     retire_old();
     want_servers();
     arm();
+}
+
+// Logins at a server that is no longer the configured one would only keep new ones waiting.
+void slice::abandon_connects() {
+    std::vector<server*> old;
+    for (auto& s : members_) {
+        if (s.state() == state::connecting && !s.where().is_same_server(*target_)) {
+            old.push_back(&s);
+        }
+    }
+    for (auto* s : old) {
+        s->close(server::ending::at_once);
+    }
 }
 
 // --- clients
@@ -90,7 +112,7 @@ server* slice::ready(const settings* wanted) noexcept {
         return nullptr;
     }
     auto* s = pick(wanted);
-    const bool fresh = now() - s->last_used() < pool_.server_check_delay;
+    const bool fresh = now() - s->proven() < pool_.server_check_delay;
     return fresh && has_settings(*s, wanted) ? s : nullptr;
 }
 
@@ -104,7 +126,6 @@ server* slice::pick(const settings* wanted) noexcept {
 }
 
 lease slice::acquire(waiter& w, const settings_ptr& wanted) {
-    was_used_ = true;
     if (auto* s = ready(wanted.get())) {
         s->lend(w);
         publish();
@@ -166,7 +187,11 @@ void slice::dispatch() {
         if (move_to_older_waiter(s, w.since_)) {
             continue;
         }
-        if (now() - s.last_used() >= pool_.server_check_delay) {
+        if (now() - s.proven() >= pool_.server_check_delay) {
+            // The others have been idle for as long: no more is proven than is needed.
+            if (states_[static_cast<std::size_t>(state::checking)] >= waiting_count_) {
+                break;
+            }
             s.check();
             continue;
         }
@@ -221,16 +246,30 @@ void slice::refuse_all(const connect_failure& why) {
 
 void slice::on_joined(state s) noexcept {
     ++states_[static_cast<std::size_t>(s)];
-    if (s == state::connecting) {
-        ++shelf_->connecting;
+    if (is_live(s)) {
+        ++shelf_->live;
     }
+    // connecting: counted with its permit
 }
 
 void slice::on_left(state s) noexcept {
     --states_[static_cast<std::size_t>(s)];
     if (s == state::connecting) {
         --shelf_->connecting;
+    } else if (is_live(s)) {
+        --shelf_->live;
     }
+}
+
+void slice::on_state(state from, state to) noexcept {
+    if (is_live(from) && is_live(to)) {
+        // The common case touches nothing that other workers see.
+        --states_[static_cast<std::size_t>(from)];
+        ++states_[static_cast<std::size_t>(to)];
+        return;
+    }
+    on_left(from);
+    on_joined(to);
 }
 
 bool slice::must_retire(const server& s) const noexcept {
@@ -239,7 +278,7 @@ bool slice::must_retire(const server& s) const noexcept {
 
 void slice::on_available(server& s) {
     if (must_retire(s)) {
-        s.close(false);
+        s.close(server::ending::at_once);
         publish();
         want_servers();
         return;
@@ -252,76 +291,124 @@ void slice::on_available(server& s) {
 void slice::on_connected() {
     shelf_->failures = 0;
     shelf_->retry_at = 0;
+    shelf_->set_last_error({});
     want_servers();
     arm();
 }
 
-void slice::on_connect_failed(const connect_failure& why) {
+void slice::note_failure(const connect_failure& why) {
+    shelf_->set_last_error(why.message);
+    if (stamp(now()) < shelf_->retry_at.load()) {
+        return;  // one of several that began together: the round has failed once
+    }
     thread_local std::minstd_rand random{std::random_device{}()};
     std::uniform_real_distribution<double> jitter{0.5, 1.0};
     const auto failures = std::min(shelf_->failures.fetch_add(1), 10U);
     const auto wait = std::min(first_retry * (1U << failures), longest_retry);
     shelf_->retry_at =
         stamp(now() + std::chrono::duration_cast<base::duration>(wait * jitter(random)));
-    shelf_->set_last_error(why.message);
-    if (!why.is_temporary() &&
-        members_.size() == states_[static_cast<std::size_t>(state::closing)]) {
+}
+
+void slice::on_connect_failed(const connect_failure& why) {
+    if (!why.is_temporary() && shelf_->live.load() == 0) {
         // Nobody else of this pool is let in either, so those who wait need not wait longer.
         refuse_all(why);
     }
     arm();
 }
 
-void slice::on_gone() { want_servers(); }
+void slice::on_gone() {
+    publish();
+    want_servers();
+}
+
+void slice::on_freed() {
+    evicting_ -= std::min(evicting_, 1U);
+    want_servers();
+}
+
+// How many at the head of the queue have waited long enough for the reserve.
+unsigned slice::patient_waiters() const noexcept {
+    unsigned count = 0;
+    if (pool_.reserve_size != 0) {
+        for (const auto& w : waiters_) {
+            if (now() - w.since_ < pool_.reserve_after) {
+                break;
+            }
+            ++count;
+        }
+    }
+    return count;
+}
 
 void slice::want_servers() {
     const auto count = [this](state s) { return states_[static_cast<std::size_t>(s)]; };
-    auto coming = count(state::connecting) + count(state::checking) + count(state::cleaning) +
-                  count(state::cancelling) + count(state::idle);
+    // On their way to whoever waits. One that waits for its cancel request may take seconds.
+    auto coming = count(state::connecting) + count(state::checking) + count(state::cleaning) -
+                  preparing_ + count(state::idle) + asked_;
+    if (waiting_count_ <= coming || target_ == nullptr) {
+        return;
+    }
+    const auto patient = patient_waiters();
+    auto why = directory::refusal::none;
     while (waiting_count_ > coming) {
-        const bool patience_ended =
-            pool_.reserve_size != 0 && now() - waiters_.front().since_ >= pool_.reserve_after;
-        if (!connect_one(patience_ended)) {
+        why = connect_one(coming < patient);
+        if (why != directory::refusal::none) {
             break;
         }
         ++coming;
     }
+    if (waiting_count_ > coming) {
+        coming += ask_others(waiting_count_ - coming);
+    }
+    if (waiting_count_ > coming &&
+        (why == directory::refusal::database_full || why == directory::refusal::user_full)) {
+        evict(why);
+    }
 }
 
-bool slice::connect_one(bool use_reserve) {
-    if (target_ == nullptr || stamp(now()) < shelf_->retry_at.load() ||
-        shelf_->connecting.load() >= pool_.max_parallel_connects) {
-        return false;
+directory::refusal slice::connect_one(bool use_reserve) {
+    if (stamp(now()) < shelf_->retry_at.load()) {
+        return directory::refusal::busy;
     }
-    auto [right, why] = shelf_->home().take(*shelf_, use_reserve);
-    if (!right) {
-        if (why == directory::refusal::pool_full) {
-            ask_others();
-        } else {
-            evict(why);
+    auto [right, why] = shelf_->home().take(*shelf_, use_reserve, pool_.max_parallel_connects);
+    if (right) {
+        auto made = std::make_unique<server>(*this, std::move(right), target_, home_.next_id());
+        made.release()->start();  // a member of this slice from its birth
+    }
+    return why;
+}
+
+// Asks workers with idle servers for as many as are wanted; how many that is.
+unsigned slice::ask_others(unsigned wanted) {
+    unsigned asked = 0;
+    for (unsigned w = 0; w < home_.worker_count() && asked < wanted; ++w) {
+        const auto idle = w == home_.index() ? 0 : shelf_->board(w).idle.load();
+        if (const auto share = std::min(idle, wanted - asked); share != 0) {
+            home_.ask(w, shelf_, share);
+            asked += share;
         }
-        return false;
     }
-    auto made = std::make_unique<server>(*this, std::move(right), target_, home_.next_id());
-    made.release()->start();  // a member of this slice from its birth
-    return true;
+    asked_ += asked;
+    return asked;
 }
 
-void slice::ask_others() {
-    for (unsigned w = 0; w < home_.worker_count(); ++w) {
-        if (w != home_.index() && shelf_->board(w).idle.load() != 0) {
-            home_.tell(w, shelf_, [to = home_.index()](slice& s) { s.give_idle_to(to); });
-        }
-    }
-}
-
+// Lets another pool close an idle server for us; one for each waiter that has none coming.
 void slice::evict(directory::refusal why) {
+    if (now() - evicted_at_ > pool_.server_close_timeout) {
+        evicting_ = 0;
+    }
+    if (evicting_ >= waiting_count_) {
+        return;
+    }
     const auto victim = shelf_->home().find_victim(*shelf_, why);
     if (victim == nullptr) {
         return;
     }
     for (unsigned w = 0; w < home_.worker_count(); ++w) {
         if (victim->board(w).idle.load() != 0) {
+            ++evicting_;
+            evicted_at_ = now();
             home_.tell(w, victim, [](slice& s) { s.close_one_idle(); });
             return;
         }
@@ -330,14 +417,14 @@ void slice::evict(directory::refusal why) {
 
 void slice::close_one_idle() {
     if (!idle_.empty()) {
-        idle_.back().close(false);
+        idle_.back().close(server::ending::at_once);
         publish();
     }
 }
 
 void slice::close_idle() {
     while (!idle_.empty()) {
-        idle_.front().close(false);
+        idle_.front().close(server::ending::at_once);
     }
     publish();
 }
@@ -350,7 +437,7 @@ void slice::close_all() {
         all.push_back(&s);
     }
     for (auto* s : all) {
-        s->close(true);
+        s->close(server::ending::cancel);
     }
     publish();
 }
@@ -399,31 +486,50 @@ bool slice::move_to_older_waiter(server& s, base::time_point local) {
     if (to == home_.index()) {
         return false;
     }
-    s.leave_slice();
     // Its bit stays set until it has served its waiters, but one server a waiter is enough.
     shelf_->board(to).waiting_since.store(0);
-    publish();
     // Shared, since std::function copies; should nobody take it, it is closed.
-    home_.tell(to, shelf_, [moving = std::make_shared<std::unique_ptr<server>>(&s)](slice& other) {
-        other.adopt(std::move(*moving));
-    });
+    const auto moving = std::make_shared<gift>();
+    hand_over(s, *moving);
+    home_.tell(to, shelf_, [moving](slice& other) { other.adopt(std::move(*moving), 0); });
     return true;
 }
 
-void slice::give_idle_to(unsigned worker) {
-    if (!idle_.empty() && waiters_.empty() && shelf_->board(worker).waiting_since.load() != 0) {
-        move_to_older_waiter(idle_.front(), base::never);
-    }
+void slice::hand_over(server& s, gift& to) {
+    to.emplace_back(&s);
+    s.leave_slice();
+    publish();
 }
 
-void slice::adopt(std::unique_ptr<server> s) {
-    s.release()->join_slice(*this);
+// The longest unused first: they are the least likely to be wanted here.
+slice::gift slice::give_idle(unsigned most) {
+    gift given;
+    for (auto it = idle_.end(); it != idle_.begin() && given.size() < most;) {
+        auto& s = *--it;
+        if (waiters_.empty() && !s.channel().has_kept()) {
+            ++it;
+            hand_over(s, given);
+        }
+    }
+    return given;
+}
+
+void slice::adopt(gift servers, unsigned asked) {
+    asked_ -= asked;
+    for (auto& s : servers) {
+        s.release()->join_slice(*this);
+    }
     publish();
+    // Some who wait may still have nobody coming: what was asked for may have been refused.
+    want_servers();
 }
 
 // --- the tick
 
 void slice::on_timer() {
+    if (is_removed()) {
+        refuse_all(removed());  // whose server broke while it was being prepared
+    }
     retire_old();
     want_servers();
     keep_minimum();
@@ -432,34 +538,33 @@ void slice::on_timer() {
 }
 
 void slice::retire_old() {
-    const auto size = shelf_->size();
-    auto spare = size > pool_.min_size ? size - pool_.min_size : 0;
-    auto excess =
-        size > pool_.size + pool_.reserve_size ? size - pool_.size - pool_.reserve_size : 0;
     std::vector<server*> old;
     for (auto it = idle_.rbegin(); it != idle_.rend(); ++it) {
-        const bool bored = pool_.server_idle_timeout.count() != 0 && spare > 0 &&
+        const bool bored = pool_.server_idle_timeout.count() != 0 &&
                            now() - it->last_used() >= pool_.server_idle_timeout;
-        if (must_retire(*it) || bored || excess > 0) {
-            spare -= std::min(spare, 1U);
-            excess -= std::min(excess, 1U);
+        if (must_retire(*it) || it->right().leave_above(pool_.size + pool_.reserve_size) ||
+            (bored && it->right().leave_above(pool_.min_size))) {
             old.push_back(&*it);
         }
     }
     for (auto* s : old) {
-        s->close(false);
+        s->close(server::ending::at_once);
     }
     if (!old.empty()) {
         publish();
     }
 }
 
+// Only on workers where clients of this pool live, and never at the expense of another pool.
 void slice::keep_minimum() {
-    if (pool_.min_size == 0 || target_ == nullptr || !(was_used_ || shelf_->key.role.empty()) ||
-        slices::homes_of(shelf_->key, pool_.size, home_.worker_count()).front() != home_.index()) {
+    if (pool_.min_size == 0 || target_ == nullptr) {
         return;
     }
-    while (shelf_->size() < pool_.min_size && connect_one(false)) {}
+    const auto homes = slices::homes_of(shelf_->key, pool_.size, home_.worker_count());
+    if (std::ranges::find(homes, home_.index()) == homes.end()) {
+        return;
+    }
+    while (shelf_->staying() < pool_.min_size && connect_one(false) == directory::refusal::none) {}
 }
 
 void slice::arm() {
@@ -522,7 +627,7 @@ void slices::configure(const config::snapshot& snapshot) {
     }
 }
 
-void slices::sweep(const config::snapshot& snapshot) {
+bool slices::sweep(const config::snapshot& snapshot) {
     const auto is_named = [&snapshot](const std::string& database) {
         return snapshot.databases.contains(database);
     };
@@ -538,6 +643,7 @@ void slices::sweep(const config::snapshot& snapshot) {
                       [&](const auto& t) { return !used.contains(t.first) && !is_named(t.first); });
     }
     all_.pools.sweep();
+    return ended != 0;
 }
 
 void slices::tell(unsigned worker, const shelf_ptr& s, std::function<void(slice&)> what) {
@@ -546,6 +652,21 @@ void slices::tell(unsigned worker, const shelf_ptr& s, std::function<void(slice&
         if (const auto it = other.slices_.find(s.get()); it != other.slices_.end()) {
             what(*it->second);
         }
+    });
+}
+
+void slices::ask(unsigned worker, const shelf_ptr& s, unsigned count) {
+    auto& other = *all_.workers[worker];
+    other.loop_.post([this, &other, s, count] {
+        auto given = std::make_shared<slice::gift>();
+        if (const auto it = other.slices_.find(s.get()); it != other.slices_.end()) {
+            *given = it->second->give_idle(count);
+        }
+        loop_.post([this, s, count, given] {
+            if (const auto it = slices_.find(s.get()); it != slices_.end()) {
+                it->second->adopt(std::move(*given), count);
+            }
+        });
     });
 }
 
@@ -560,7 +681,7 @@ void slices::on_freed(shared& all, shelf& s) {
         }
     }
     if (next != nullptr) {
-        next->tell(next->index_, s.shared_from_this(), [](slice& waiting) { waiting.retry(); });
+        next->tell(next->index_, s.shared_from_this(), [](slice& waiting) { waiting.on_freed(); });
     }
 }
 

@@ -138,8 +138,9 @@ bool client::move_home(protocol::startup_message& m) {
     if (workers.size() == 1 || database == nullptr || user == nullptr) {
         return false;
     }
-    const pool::shelf_key key{m.database, database->user.empty() ? m.user : std::string{}};
-    const auto size = config::effective_pool(*database, user).size;
+    const bool forced = !database->user.empty();
+    const pool::shelf_key key{m.database, forced ? std::string{} : m.user};
+    const auto size = config::effective_pool(*database, forced ? nullptr : user).size;
     auto* best = workers[home_.index()];
     bool is_home = false;
     for (const auto w : pool::slices::homes_of(key, size, static_cast<unsigned>(workers.size()))) {
@@ -328,9 +329,10 @@ void client::open_pool() {
     const auto* user = snapshot.find_user(startup.user);
     auto& pools = home_.all().pools.pools;
     const bool forced = !database.user.empty();
-    const auto effective = config::effective_pool(database, user);
     const auto shelf = pools.open({startup.database, forced ? std::string{} : startup.user},
-                                  effective, database, user);
+                                  config::effective_pool(database, forced ? nullptr : user),
+                                  database, forced ? snapshot.find_user(database.user) : user);
+    pools.limit_clients(startup.user, user == nullptr ? 0 : user->max_client_connections);
     if (slot_.take(shelf->database_account(), pools.user_account(startup.user)) !=
         pool::client_slot::refusal::none) {
         return fail({.severity = "FATAL",

@@ -100,8 +100,9 @@ void client::begin_wait() {
 void client::on_server(pool::lease server) {
     if (phase_ == phase::welcome_wait) {
         slice_->learn_welcome(settings_, server->parameters());
+        const auto welcome = slice_->welcome_for(settings_.get());
         server.release(true, false, false);
-        return send_welcome(*slice_->welcome_for(settings_.get()));
+        return send_welcome(*welcome);
     }
     slice_->traffic().wait_us += microseconds(now() - since_);
     begin_link(std::move(server));

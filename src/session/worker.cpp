@@ -69,12 +69,14 @@ private:
             return home_.check_drained();
         }
         home_.loop_.buffers().trim();
-        home_.pools_.sweep(*home_.snapshot_);
-        if (++ticks_ == stats_period) {
-            ticks_ = 0;
+        if (home_.pools_.sweep(*home_.snapshot_)) {
+            // Should the database come back, it counts from nothing.
             std::erase_if(periods_, [this](const auto& p) {
                 return !home_.pools_.traffic().contains(p.first);
             });
+        }
+        if (++ticks_ == stats_period) {
+            ticks_ = 0;
             for (const auto& [database, now] : home_.pools_.traffic()) {
                 auto& p = periods_[database];
                 p.average = per_second(p.begin, now, stats_period);
@@ -161,7 +163,8 @@ void worker::prewarm() {
         if (name == "*" || database.user.empty() || database.pool.min_size == 0) {
             continue;
         }
-        const auto shelf = all_.pools.pools.open({name, {}}, database.pool, database, nullptr);
+        const auto shelf = all_.pools.pools.open({name, {}}, database.pool, database,
+                                                 snapshot_->find_user(database.user));
         pools_.open(shelf, *snapshot_);
     }
 }

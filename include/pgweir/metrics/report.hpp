@@ -29,7 +29,7 @@ struct traffic {
 };
 
 enum class client_state : std::uint8_t { login, idle, active, waiting };
-// Every permit of a pool is in exactly one of these; see pool::budget.
+// Every permit of a pool is in exactly one of these; see pool::permit.
 enum class server_state : std::uint8_t {
     connecting,  // TCP connect and login
     idle,        // ready for the next client

@@ -59,11 +59,16 @@ public:
     // Brings an idle server into the state `w` asks for; then the slice hands it over.
     void prepare_for(waiter& w);
     // The waiter it is being prepared for has left.
-    void forget_waiter() noexcept { preparing_for_ = nullptr; }
+    void forget_waiter() noexcept { set_preparing(nullptr); }
     // A server idle for long proves that it is alive by answering a Sync.
     void check();
-    // Tells the backend to end. `cancel`: its query, if any, is cancelled first.
-    void close(bool cancel);
+    enum class ending : std::uint8_t {
+        at_once,  // what is not sent yet is dropped
+        cancel,   // the same, and the query under way is cancelled
+        finish,   // what is not sent yet is sent, and run
+    };
+    // Tells the backend to end.
+    void close(ending how);
     // An idle server changes to another worker.
     void leave_slice();
     void join_slice(slice& to);
@@ -91,7 +96,10 @@ public:
     [[nodiscard]] const target& where() const noexcept { return *target_; }
     [[nodiscard]] base::time_point born() const noexcept { return born_; }
     [[nodiscard]] base::time_point expires() const noexcept { return expires_; }
+    // When its last client left it, or it was born; and when it was last known to be alive.
     [[nodiscard]] base::time_point last_used() const noexcept { return last_used_; }
+    [[nodiscard]] base::time_point proven() const noexcept { return proven_; }
+    [[nodiscard]] permit& right() noexcept { return permit_; }
     [[nodiscard]] std::uint64_t id() const noexcept { return id_; }
     [[nodiscard]] metrics::server_row describe() const;
 
@@ -106,6 +114,7 @@ private:
     void enter(phase next);
     void connect_to(std::vector<net::address> addresses);
     void connect_next();
+    [[nodiscard]] bool attach(int fd);
     void on_connected();
     void read_login();
     void take(server_startup::step s);
@@ -113,13 +122,16 @@ private:
     void fail_login(connect_failure why);
     void read_own();
     void on_own_ready();
+    void on_preparation_refused(const connect_failure& why);
+    void set_preparing(waiter* w) noexcept;
     void ask(std::string_view sql);
     void become_available();
     void clean();
     void settle();
+    void say_goodbye();
     void drain();
     void gone();
-    void on_cancelled();
+    void on_cancelled(bool certain);
     [[nodiscard]] bool is_reusable(bool at_boundary) const noexcept;
 
     slice* slice_;
@@ -133,6 +145,7 @@ private:
     std::vector<net::address> addresses_;
     net::address address_;
     bool connected_ = false;
+    base::time_point connect_by_ = base::never;
 
     protocol::ledger ledger_;
     protocol::backend_stream backend_;
@@ -154,7 +167,9 @@ private:
     base::time_point born_;
     base::time_point expires_ = base::never;
     base::time_point last_used_;
+    base::time_point proven_;
     bool closing_cancels_ = false;
+    bool unsent_ = false;        // while closing: the client's last requests are still on their way
     base::time_point close_by_;  // while closing: when we stop waiting for the backend
     std::chrono::system_clock::time_point connected_at_;
     // Callbacks from other threads hold this weakly; it dies with the server.

@@ -27,8 +27,8 @@ struct shelf_key {
 };
 
 // Client and server connections of one database or one user, over all pools and workers. The
-// limits are 0 for none. A database's lives as long as a shelf of it, a user's to the end of the
-// process: their names are those in the configuration.
+// limits are 0 for none. A database's lives as long as a shelf or a client slot of it, a user's to
+// the end of the process: their names are those in the configuration.
 struct account {
     std::atomic<unsigned> clients = 0;
     std::atomic<unsigned> max_clients = 0;
@@ -45,21 +45,34 @@ using shelf_ptr = std::shared_ptr<shelf>;
 class permit {
 public:
     permit() = default;
-    permit(permit&& o) noexcept : shelf_{std::exchange(o.shelf_, nullptr)} {}
+    permit(permit&& o) noexcept
+        : shelf_{std::exchange(o.shelf_, nullptr)},
+          user_{o.user_},
+          leaving_{std::exchange(o.leaving_, false)} {}
     permit& operator=(permit&& o) noexcept {
         give_back();
         shelf_ = std::exchange(o.shelf_, nullptr);
+        user_ = o.user_;
+        leaving_ = std::exchange(o.leaving_, false);
         return *this;
     }
     ~permit() { give_back(); }
     explicit operator bool() const noexcept { return shelf_ != nullptr; }
 
+    // Its connection is closing: it still counts, but will be back soon.
+    void leave() noexcept;
+    // The same, if more than `floor` would stay otherwise. Workers that shrink a pool at once do
+    // not shrink it twice.
+    [[nodiscard]] bool leave_above(unsigned floor) noexcept;
+
 private:
     friend class directory;
-    explicit permit(shelf& s) noexcept : shelf_{&s} {}
+    permit(shelf& s, account& user) noexcept : shelf_{&s}, user_{&user} {}
     void give_back() noexcept;
 
     shelf* shelf_ = nullptr;
+    account* user_ = nullptr;  // whom it was counted for: a reload may change the shelf's
+    bool leaving_ = false;
 };
 
 // A slot in the client limits of a database and a user; move-only, gives itself back. Any thread.
@@ -69,22 +82,23 @@ public:
 
     client_slot() = default;
     client_slot(client_slot&& o) noexcept
-        : database_{std::exchange(o.database_, nullptr)}, user_{std::exchange(o.user_, nullptr)} {}
+        : database_{std::move(o.database_)}, user_{std::exchange(o.user_, nullptr)} {}
     client_slot& operator=(client_slot&& o) noexcept {
         reset();
-        database_ = std::exchange(o.database_, nullptr);
+        database_ = std::move(o.database_);
         user_ = std::exchange(o.user_, nullptr);
         return *this;
     }
     ~client_slot() { reset(); }
 
-    // REQUIRES: this slot is empty.
-    refusal take(account& database, account& user) noexcept;
+    // Keeps the database's account alive; the user's must outlive the slot. REQUIRES: this slot is
+    // empty.
+    refusal take(std::shared_ptr<account> database, account& user) noexcept;
 
 private:
     void reset() noexcept;
 
-    account* database_ = nullptr;
+    std::shared_ptr<account> database_;
     account* user_ = nullptr;
 };
 
@@ -110,8 +124,10 @@ public:
     // Workers with waiters, a bit each.
     std::atomic<std::uint64_t> waiting = 0;
 
-    // Logins under way on all workers, and when a failed one may be repeated (steady clock).
+    // Logins under way on all workers, and servers that are logged in and not closing.
     std::atomic<unsigned> connecting = 0;
+    std::atomic<unsigned> live = 0;
+    // Rounds of logins that failed, and when the next may begin (steady clock).
     std::atomic<unsigned> failures = 0;
     std::atomic<std::int64_t> retry_at = 0;
     // The server's last refusal to let us in, for those who wait in vain. Guarded by the mutex.
@@ -120,21 +136,27 @@ public:
 
     // Permits taken, over all workers.
     [[nodiscard]] unsigned size() const;
+    // Of these, those whose connection is not closing.
+    [[nodiscard]] unsigned staying() const;
 
     directory& home() noexcept { return directory_; }
-    account& database_account() noexcept { return *database_; }
-    account& user_account() noexcept { return user_; }
+    [[nodiscard]] const std::shared_ptr<account>& database_account() const noexcept {
+        return database_;
+    }
 
 private:
     friend class directory;
+    friend class permit;
 
     directory& directory_;
     const std::shared_ptr<account> database_;
-    account& user_;
+    account* user_;
     std::array<entry, max_workers> board_;
     unsigned size_ = 0;
+    unsigned leaving_ = 0;
     unsigned limit_ = 0;
     unsigned reserve_ = 0;
+    unsigned min_size_ = 0;
     std::string last_error_;
 };
 
@@ -142,12 +164,13 @@ private:
 // is on the path of a query that finds an idle server.
 class directory {
 public:
-    // `freed(shelf)` is called, outside the lock and on any thread, after a permit came back while
-    // clients of that shelf wait: one of its workers should try again. Must be set before the first
-    // permit is taken.
+    // `freed(shelf)` is called, outside the lock and on any thread, after a permit came back that
+    // this shelf, whose client has waited longest, may use: one of its workers should try again.
+    // Must be set before the first permit is taken.
     std::function<void(shelf&)> freed;
 
-    // Finds or makes. Limits are those of `pool` and the accounts, replaced at every call.
+    // Finds or makes. Limits are those of `pool`, `database` and, for server connections, of
+    // `user`, under whom they log in at the server (null: none); replaced at every call.
     shelf_ptr open(const shelf_key& key,
                    const config::pool_settings& pool,
                    const config::database_settings& database,
@@ -156,16 +179,22 @@ public:
     void sweep() noexcept;
     account& user_account(const std::string& name);
 
-    enum class refusal : std::uint8_t { none, pool_full, database_full, user_full };
+    // Replaces the limit of clients that log in as `name`.
+    void limit_clients(const std::string& name, unsigned most);
+
+    enum class refusal : std::uint8_t { none, pool_full, database_full, user_full, busy };
     struct grant {
         permit right;
         refusal why = refusal::none;
     };
-    // A permit, if the pool (with its reserve when `use_reserve`), the database and the user allow.
-    [[nodiscard]] grant take(shelf& s, bool use_reserve);
+    // A permit, if the pool (with its reserve when `use_reserve`), the database and the user allow;
+    // `busy` when `max_connecting` logins of this pool are under way. Counts the login in
+    // shelf::connecting, where the caller has to take it off again.
+    [[nodiscard]] grant take(shelf& s, bool use_reserve, unsigned max_connecting);
 
-    // Another pool of the same database (or user) that holds idle servers while `s` is refused for
-    // the database's (or user's) limit; null: none. The one with the most idle servers pays.
+    // Another pool of the same database (or user) that holds idle servers above its minimum while
+    // `s` is refused for the database's (or user's) limit; null: none. The one with the most idle
+    // servers pays.
     [[nodiscard]] shelf_ptr find_victim(shelf& s, refusal why);
 
     // Connections of one database now, over all its pools.
@@ -178,7 +207,8 @@ public:
 private:
     friend class permit;
     friend class shelf;
-    void give_back(shelf& s) noexcept;
+    void give_back(shelf& s, account& user, bool leaving) noexcept;
+    [[nodiscard]] bool has_room_for(const shelf& s) const noexcept;
 
     mutable std::mutex mutex_;
     std::map<shelf_key, shelf_ptr> shelves_;

@@ -69,7 +69,8 @@ public:
 
     // A server at once, or a place in the queue. `wanted` must not be null.
     [[nodiscard]] lease acquire(waiter& w, const settings_ptr& wanted);
-    // Would acquire() answer at once? Cheap; lets a client leave its query in the kernel.
+    // Would acquire() lend a server at once? Not when the only idle one must be checked or prepared
+    // first. Cheap; lets a client leave its query in the kernel.
     [[nodiscard]] bool has_ready(const settings* wanted) noexcept {
         return ready(wanted) != nullptr;
     }
@@ -81,7 +82,7 @@ public:
     [[nodiscard]] shelf& common() noexcept { return *shelf_; }
     // Nobody is here, neither client nor server, and none is awaited.
     [[nodiscard]] bool is_deserted() const noexcept {
-        return residents_ == 0 && waiters_.empty() && members_.empty();
+        return residents_ == 0 && waiters_.empty() && members_.empty() && asked_ == 0;
     }
     [[nodiscard]] const config::pool_settings& pool() const noexcept { return pool_; }
     [[nodiscard]] const config::timeout_settings& timeouts() const noexcept { return timeouts_; }
@@ -96,21 +97,23 @@ public:
     // --- called by servers
     void on_available(server& s);  // idle and clean
     void on_connected();
+    // Before the failed connection gives its permit back, which may begin the next one.
+    void note_failure(const connect_failure& why);
     void on_connect_failed(const connect_failure& why);
     void on_joined(metrics::server_state s) noexcept;
     void on_left(metrics::server_state s) noexcept;
-    void on_state(metrics::server_state from, metrics::server_state to) noexcept {
-        on_left(from);
-        on_joined(to);
-    }
+    void on_state(metrics::server_state from, metrics::server_state to) noexcept;
     void on_parameters_changed() { welcomes_.clear(); }
     void on_gone();
     void requeue(waiter& w);  // the server that was being prepared for it broke
+    // Servers that are being prepared for a client are on their way to nobody else.
+    void on_preparing(int change) noexcept { preparing_ += static_cast<unsigned>(change); }
     // --- called through other workers' messages
-    void give_idle_to(unsigned worker);
-    void adopt(std::unique_ptr<server> s);
+    using gift = std::vector<std::unique_ptr<server>>;
+    [[nodiscard]] gift give_idle(unsigned most);
+    void adopt(gift servers, unsigned asked);
     void close_one_idle();
-    void retry() { want_servers(); }
+    void on_freed();  // a permit that this pool may use came back
     // --- the end
     void close_idle();
     // Tells every server to end; those in use lose their client's work.
@@ -131,11 +134,14 @@ private:
     bool move_to_older_waiter(server& s, base::time_point local);
     void publish() noexcept;
     void want_servers();
-    bool connect_one(bool use_reserve);
-    void ask_others();
+    directory::refusal connect_one(bool use_reserve);
+    [[nodiscard]] unsigned patient_waiters() const noexcept;
+    unsigned ask_others(unsigned wanted);
     void evict(directory::refusal why);
+    void hand_over(server& s, gift& to);
     void keep_minimum();
     void retire_old();
+    void abandon_connects();
     void arm();
     [[nodiscard]] bool must_retire(const server& s) const noexcept;
     [[nodiscard]] server* pick(const settings* wanted) noexcept;
@@ -154,9 +160,12 @@ private:
     waiter_list waiters_;
     unsigned waiting_count_ = 0;
     unsigned residents_ = 0;
+    unsigned preparing_ = 0;  // servers being prepared for a waiter
+    unsigned asked_ = 0;      // servers that other workers were asked for and have not refused
+    unsigned evicting_ = 0;   // other pools' servers that close for our sake
+    base::time_point evicted_at_{};
     std::array<unsigned, metrics::server_state_count> states_{};
     bool dispatching_ = false;
-    bool was_used_ = false;  // a client has come: min_size counts from now on
     std::unordered_map<settings_ptr, std::shared_ptr<const std::string>> welcomes_;
 };
 
@@ -194,7 +203,7 @@ public:
         directory pools;
         settings_store settings;
         key_ring keys{2};
-        net::background names{1, 4096};  // name look-ups
+        net::background names{4, 4096};  // name look-ups; a slow one must not stop the others
         std::vector<slices*> workers;    // complete before any of them runs
     };
 
@@ -205,9 +214,13 @@ public:
     void configure(const config::snapshot& snapshot);
     // Ends what is left of databases that the configuration does not name (clients of "*" do) and
     // that nobody uses any more. Called now and then.
-    void sweep(const config::snapshot& snapshot);
+    // True when it ended some.
+    bool sweep(const config::snapshot& snapshot);
     // Runs `what(slice)` on another worker for its part of the pool, if it has one.
     void tell(unsigned worker, const shelf_ptr& s, std::function<void(slice&)> what);
+    // Asks another worker for up to `count` idle servers of the pool; what it gives, if only
+    // nothing, comes back to our part of the pool by slice::adopt().
+    void ask(unsigned worker, const shelf_ptr& s, unsigned count);
     // The worker at home in the pool that has waited longest for a permit tries again.
     static void on_freed(shared& all, shelf& s);
 

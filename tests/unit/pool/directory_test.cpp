@@ -14,9 +14,12 @@ namespace {
 
 using refusal = directory::refusal;
 
+constexpr unsigned any_number = 1'000'000;
+
 struct limits {
     unsigned pool = 2;
     unsigned reserve = 0;
+    unsigned minimum = 0;
     unsigned database = 0;
     unsigned user = 0;
 };
@@ -36,6 +39,7 @@ protected:
         config::pool_settings pool;
         pool.size = l.pool;
         pool.reserve_size = l.reserve;
+        pool.min_size = l.minimum;
         config::database_settings settings;
         settings.max_server_connections = l.database;
         settings.user = "forced";
@@ -43,8 +47,12 @@ protected:
         user.max_server_connections = l.user;
         return all_.open({database, role}, pool, settings, &user);
     }
-    permit take(shelf& s, bool use_reserve = false) { return all_.take(s, use_reserve).right; }
-    refusal why_not(shelf& s, bool use_reserve = false) { return all_.take(s, use_reserve).why; }
+    permit take(shelf& s, bool use_reserve = false) {
+        return all_.take(s, use_reserve, any_number).right;
+    }
+    refusal why_not(shelf& s, bool use_reserve = false) {
+        return all_.take(s, use_reserve, any_number).why;
+    }
 
     // A client of `s` waits on `worker` since `since`.
     static void wait_at(shelf& s, unsigned worker, std::int64_t since) {
@@ -52,9 +60,24 @@ protected:
         s.waiting |= std::uint64_t{1} << worker;
     }
 
+    // A pool with so many servers, idle on a worker.
+    shelf& open_with_idle(const std::string& database,
+                          const std::string& role,
+                          unsigned worker,
+                          unsigned idle,
+                          limits l = {.pool = 10}) {
+        auto& s = open(database, role, l);
+        s.board(worker).idle += idle;
+        for (unsigned i = 0; i < idle; ++i) {
+            rights_.push_back(take(s));
+        }
+        return s;
+    }
+
     std::vector<shelf*> freed_;
     directory all_;
     std::vector<shelf_ptr> held_;
+    std::vector<permit> rights_;
 };
 
 TEST_F(directory_test, gives_as_many_permits_as_the_pool_may_have) {
@@ -251,31 +274,113 @@ TEST_F(directory_test, may_be_asked_for_a_permit_while_it_tells_of_one) {
 
 TEST_F(directory_test, finds_the_pool_of_the_database_with_most_idle_servers) {
     auto& s = open("shop", "alice");
-    auto& most = open("shop", "bob");
-    open("shop", "carol").board(0).idle = 3;
-    most.board(0).idle = 2;
-    most.board(7).idle = 2;
+    auto& most = open_with_idle("shop", "bob", 0, 2);
+    open_with_idle("shop", "bob", 7, 2);
+    open_with_idle("shop", "carol", 0, 3);
     EXPECT_EQ(all_.find_victim(s, refusal::database_full).get(), &most);
 }
 
 TEST_F(directory_test, finds_the_pool_of_the_user_with_most_idle_servers) {
     auto& s = open("shop", "alice");
-    auto& other = open("blog", "alice");
-    other.board(0).idle = 1;
-    open("shop", "bob").board(0).idle = 3;
+    auto& other = open_with_idle("blog", "alice", 0, 1);
+    open_with_idle("shop", "bob", 0, 3);
     EXPECT_EQ(all_.find_victim(s, refusal::user_full).get(), &other);
 }
 
 TEST_F(directory_test, finds_no_victim_where_nobody_idles) {
     auto& s = open("shop", "alice");
-    open("shop", "bob");
+    const auto right = take(open("shop", "bob"));
     EXPECT_EQ(all_.find_victim(s, refusal::database_full), nullptr);
 }
 
 TEST_F(directory_test, does_not_make_a_pool_its_own_victim) {
-    auto& s = open("shop", "alice");
-    s.board(0).idle = 3;
+    auto& s = open_with_idle("shop", "alice", 0, 3);
     EXPECT_EQ(all_.find_victim(s, refusal::database_full), nullptr);
+}
+
+TEST_F(directory_test, leaves_a_pool_its_minimum) {
+    auto& s = open("shop", "alice");
+    open_with_idle("shop", "bob", 0, 3, {.pool = 10, .minimum = 3});
+    EXPECT_EQ(all_.find_victim(s, refusal::database_full), nullptr);
+}
+
+// --- permits of servers that are closing
+
+TEST_F(directory_test, counts_a_leaving_server_until_it_is_gone) {
+    auto& s = open("shop", "alice");
+    auto right = take(s);
+    right.leave();
+    EXPECT_EQ(s.size(), 1U);
+}
+
+TEST_F(directory_test, does_not_count_a_leaving_server_among_those_that_stay) {
+    auto& s = open("shop", "alice");
+    const auto first = take(s);
+    auto second = take(s);
+    second.leave();
+    EXPECT_EQ(s.staying(), 1U);
+}
+
+TEST_F(directory_test, counts_a_server_that_leaves_twice_once) {
+    auto& s = open("shop", "alice");
+    const auto first = take(s);
+    auto second = take(s);
+    second.leave();
+    second.leave();
+    EXPECT_EQ(s.staying(), 1U);
+}
+
+TEST_F(directory_test, forgets_a_leaving_server_that_is_gone) {
+    auto& s = open("shop", "alice");
+    const auto first = take(s);
+    {
+        auto second = take(s);
+        second.leave();
+    }
+    EXPECT_EQ(s.staying(), 1U);
+}
+
+TEST_F(directory_test, lets_no_more_leave_than_are_above_the_floor) {
+    auto& s = open("shop", "alice", {.pool = 3});
+    std::vector<permit> rights;
+    unsigned left = 0;
+    for (int i = 0; i < 3; ++i) {
+        rights.push_back(take(s));
+    }
+    for (auto& r : rights) {
+        left += r.leave_above(2) ? 1 : 0;
+    }
+    EXPECT_EQ(left, 1U);
+}
+
+TEST_F(directory_test, has_no_permit_beyond_the_logins_that_may_be_under_way) {
+    auto& s = open("shop", "alice");
+    const auto first = take(s);
+    EXPECT_EQ(all_.take(s, false, 1).why, refusal::busy);
+}
+
+TEST_F(directory_test, does_not_tell_a_pool_that_is_full_itself) {
+    auto& s = open("shop", "alice");
+    auto& full = open("shop", "bob", {.pool = 1});
+    const auto right = take(full);
+    wait_at(full, 3, 100);
+    (void)take(s);
+    EXPECT_TRUE(freed_.empty());
+}
+
+TEST_F(directory_test, gives_a_permit_back_to_the_user_it_was_taken_for) {
+    shelf_ptr s;
+    {
+        config::database_settings forced;
+        forced.user = "first";
+        config::user_settings limited;
+        limited.max_server_connections = 1;
+        s = all_.open({"shop", ""}, {}, forced, &limited);
+        const auto right = take(*s);
+        forced.user = "second";
+        s = all_.open({"shop", ""}, {}, forced, &limited);
+    }
+    EXPECT_TRUE(take(*s));
 }
 
 TEST_F(directory_test, remembers_the_last_error_of_a_pool) {
@@ -301,8 +406,8 @@ TEST_F(directory_test, never_exceeds_its_bounds_for_many_threads) {
         threads.emplace_back([&, t] {
             auto& s = *pools[static_cast<std::size_t>(t % 2)];
             for (int i = 0; i < 500; ++i) {
-                auto [first, no] = all_.take(s, false);
-                auto [second, neither] = all_.take(s, false);
+                auto [first, no] = all_.take(s, false, any_number);
+                auto [second, neither] = all_.take(s, false, any_number);
                 const int mine = (first ? 1 : 0) + (second ? 1 : 0);
                 const int now = held.fetch_add(mine) + mine;
                 for (int seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {}
@@ -337,11 +442,11 @@ TEST_F(directory_test, has_every_permit_back_from_many_threads) {
 // --- client slots
 
 struct two_accounts {
-    account database;
+    std::shared_ptr<account> database = std::make_shared<account>();
     account user;
 
     two_accounts(unsigned max_database, unsigned max_user) {
-        database.max_clients = max_database;
+        database->max_clients = max_database;
         user.max_clients = max_user;
     }
 };
@@ -370,7 +475,15 @@ TEST(client_slot, does_not_count_a_client_that_was_refused) {
     client_slot first;
     (void)first.take(a.database, a.user);
     (void)client_slot{}.take(a.database, a.user);
-    EXPECT_EQ(a.database.clients, 1U);
+    EXPECT_EQ(a.database->clients, 1U);
+}
+
+TEST(client_slot, keeps_the_account_of_its_database) {
+    two_accounts a{0, 0};
+    client_slot slot;
+    (void)slot.take(a.database, a.user);
+    const std::weak_ptr<account> kept = std::exchange(a.database, nullptr);
+    EXPECT_FALSE(kept.expired());
 }
 
 TEST(client_slot, comes_back_when_the_client_goes) {
@@ -387,7 +500,7 @@ TEST(client_slot, is_counted_once_when_it_moves) {
     client_slot first;
     (void)first.take(a.database, a.user);
     const client_slot moved{std::move(first)};
-    EXPECT_EQ(a.database.clients, 1U);
+    EXPECT_EQ(a.database->clients, 1U);
 }
 
 TEST(client_slot, never_exceeds_its_limit_for_many_threads) {
