@@ -6,9 +6,13 @@ import socket
 import threading
 import time
 
+import pytest
+
 import wire
 from cluster import until
 from wire import sqlstates
+
+pytestmark = pytest.mark.tsan
 
 # Longer than any hand-over takes, shorter than a row of clients served one a tick.
 PATIENCE = {"timeouts": {"query_wait": "4s"}}
