@@ -290,6 +290,60 @@ def test_a_client_above_a_client_cap_gets_53300(cluster, pooler, database, where
     assert [k.value("select 1") for k in kept] == ["1", "1"]
 
 
+# --- batches without Sync ------------------------------------------------------------------------
+
+INSERT = wire.parse("insert into t values (1)") + wire.bind() + wire.execute() + wire.FLUSH
+
+
+def _pool_of_one(cluster, pooler, database, mode="transaction", **over):
+    cluster.execute("create table t (n int); grant all on t to public", database=database)
+    return pooler(cluster, {"pool": {"mode": mode, "size": 1}, **over}, [database])
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("leave", ["close", "reset", "terminate"])
+def test_what_a_client_left_without_sync_is_not_committed(cluster, pooler, database, mode, leave):
+    weir = _pool_of_one(cluster, pooler, database, mode)
+    one = weir.wire("app", database)
+    one.send(INSERT).read_until("C")
+    if leave == "terminate":
+        one.send(wire.TERMINATE).raw_until_closed()
+    else:
+        getattr(one, leave)()
+    with weir.wire("app", database) as two:
+        two.query("select 1")
+    assert cluster.execute("select n from t", database) == []
+
+
+@pytest.mark.parametrize("rest", [[wire.FLUSH, wire.SYNC], [b"S\0", b"\0\0\x04"]],
+                         ids=["a flush", "half a sync"])
+@pytest.mark.parametrize("mode", ["transaction", "statement"])
+def test_a_batch_keeps_its_server_until_its_sync(cluster, pooler, database, mode, rest):
+    weir = _pool_of_one(cluster, pooler, database, mode)
+    with weir.wire("app", database) as one, weir.wire("app", database) as two:
+        one.send(INSERT).read_until("C")
+        one.send(rest[0])
+        two.send(wire.query("select 2"))
+        assert two.silent_for(0.5)
+        one.send(rest[1]).read_until("Z")
+        assert wire.rows(two.read_until("Z")) == [["2"]]
+    assert cluster.execute("select n from t", database) == [(1,)]
+
+
+def test_a_statement_is_still_there_when_its_bind_comes_in_pieces(cluster, pooler, database):
+    weir = _pool_of_one(cluster, pooler, database)
+    with weir.wire("app", database) as one, weir.wire("app", database) as two:
+        for turn in range(20):
+            one.send(wire.parse("select $1::text"), wire.describe("S"), wire.FLUSH).read_until("T")
+            bind = wire.bind(["x" * 9_000])
+            one.send(bind[:4_000])
+            two.send(wire.query(f"select {turn}"))
+            time.sleep(0.01)  # so that the pieces are two segments
+            one.send(bind[4_000:], wire.execute(), wire.SYNC)
+            assert wire.rows(one.read_until("Z")) == [["x" * 9_000]]
+            assert wire.rows(two.read_until("Z")) == [[str(turn)]]
+
+
 # --- waiting -------------------------------------------------------------------------------------
 
 

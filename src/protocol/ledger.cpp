@@ -1,9 +1,18 @@
 // The ledger of expected replies.
 #include "pgweir/protocol/ledger.hpp"
 
+#include <algorithm>
 #include <string_view>
 
 namespace pgweir::protocol {
+namespace {
+
+// Is the implicit transaction of a batch over when the server has read this?
+constexpr bool ends_batch(request r) noexcept {
+    return r == request::sync || r == request::query || r == request::function_call;
+}
+
+}  // namespace
 
 void ledger::sent(request r, origin o) {
     if (skipping_) {
@@ -21,6 +30,9 @@ void ledger::sent(request r, origin o) {
     }
     if (r == request::copy_end && head_ == runs_.size()) {
         return;  // a late end of a COPY that has failed
+    }
+    if (r != request::copy_end) {
+        open_ = !ends_batch(r);
     }
     if (head_ == runs_.size()) {
         runs_.clear();
@@ -84,6 +96,7 @@ bool ledger::begin_copy_in() {
             }
             runs_.erase(runs_.begin() + static_cast<std::ptrdiff_t>(head_) + 1,
                         runs_.begin() + static_cast<std::ptrdiff_t>(next) + 1);
+            open_ = open_ || begins_open_batch();
             return true;
         }
         doubtful_ = true;
@@ -91,7 +104,15 @@ bool ledger::begin_copy_in() {
     }
     runs_.resize(head_ + 1, run{});
     copy_in_ = true;
+    open_ = open_ || begins_open_batch();
     return true;
+}
+
+// Is the oldest entry an Execute, with no Sync left behind it?
+bool ledger::begins_open_batch() const noexcept {
+    return runs_[head_].what == request::execute &&
+           std::none_of(runs_.begin() + static_cast<std::ptrdiff_t>(head_), runs_.end(),
+                        [](const run& r) { return ends_batch(r.what); });
 }
 
 void ledger::on_error() {
@@ -126,12 +147,14 @@ bool ledger::on_ready() {
         if (answered || front.what == request::sync) {
             copy_in_ = false;
             pop();
+            open_ = open_ && head_ != runs_.size();
             return true;
         }
     }
     if (maybe_ready_ != 0) {
         --maybe_ready_;
         skipping_ = false;
+        open_ = open_ && head_ != runs_.size();
         return true;
     }
     return false;

@@ -59,9 +59,11 @@ public:
         return head_ < runs_.size() &&
                (runs_[head_].what == request::query || runs_[head_].what == request::execute);
     }
-    // Nothing is owed and no error is waiting for its Sync.
+    // Nothing is owed, no error is waiting for its Sync, and no batch of the extended protocol is
+    // open: between its first message and its Sync the server is inside an implicit transaction,
+    // whatever the last ReadyForQuery said.
     [[nodiscard]] bool is_empty() const noexcept {
-        return head_ == runs_.size() && !skipping_ && !copy_in_;
+        return head_ == runs_.size() && !skipping_ && !copy_in_ && !open_;
     }
     // After an extended-protocol error with no Sync sent yet: what is sent now is ignored.
     [[nodiscard]] bool is_skipping() const noexcept { return skipping_; }
@@ -89,12 +91,14 @@ private:
     void drop_ignored();
     void on_error();
     bool begin_copy_in();
+    [[nodiscard]] bool begins_open_batch() const noexcept;
     bool on_ready();
 
     std::vector<run> runs_;
     std::size_t head_ = 0;
     bool skipping_ = false;
     bool copy_in_ = false;
+    bool open_ = false;  // extended requests were sent behind the last Sync
     bool doubtful_ = false;
     std::uint32_t eaten_syncs_ = 0;  // sent during the COPY IN under way, ignored by the server
     std::uint32_t maybe_ready_ = 0;  // of these, how many may have been read after the COPY failed
