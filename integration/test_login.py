@@ -366,6 +366,24 @@ def test_replication_switched_off_is_an_ordinary_login(cluster, pooler):
         assert client.login_error is None
 
 
+# --- a reload while a client logs in -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("removed", "sqlstate"), [("database", "3D000"), ("user", "28P01")])
+def test_what_a_reload_removes_during_a_login_is_refused(cluster, pooler, removed, sqlstate):
+    weir = pooler(cluster, {"workers": {"count": 1}, "database": {"kept": {
+        "host": cluster.host, "port": cluster.port, "dbname": "shop"}}})
+    with weir.wire() as client:
+        client.send(wire.startup({"user": "app", "database": "shop"}))
+        challenge = client.read()
+        weir.change({removed: {{"database": "shop", "user": "app"}[removed]: None}})
+        client.buffer += wire.message(challenge.type, challenge.body)
+        client.authenticate("app", "app-secret")
+        assert client.login_error["C"] == sqlstate
+    with weir.wire("other", "kept") as client:
+        assert client.value("select 1") == "1"
+
+
 # --- bounds --------------------------------------------------------------------------------------
 
 

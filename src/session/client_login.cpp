@@ -196,9 +196,6 @@ void client::begin_login(protocol::startup_message m) {
     }
     const auto& snapshot = home_.snapshot();
     const auto* user = snapshot.find_user(startup.user);
-    login_->database_exists = snapshot.find_database(startup.database) != nullptr;
-    login_->console = user != nullptr ? user->console : config::console_role::none;
-
     auth::credentials who;
     who.user = startup.user;
     who.known = user != nullptr;
@@ -291,6 +288,13 @@ void client::take(auth::client_login::step s) {
 void client::on_authenticated() {
     const auto& startup = login_->startup;
     const auto& dialogue = *login_->dialogue;
+    // A reload may have come since the login began: only what is configured now gets further.
+    const auto& snapshot = home_.snapshot();
+    const auto* user = snapshot.find_user(startup.user);
+    if (user == nullptr) {
+        const auto text = "password authentication failed for user \"" + startup.user + '"';
+        return fail({.severity = "FATAL", .sqlstate = "28P01", .message = text});
+    }
     if (dialogue.client_key() && dialogue.verifier()) {
         home_.all().pools.keys.remember(
             startup.user,
@@ -298,9 +302,9 @@ void client::on_authenticated() {
     }
     const auto* services = home_.all().services;
     if (services != nullptr && services->serves(startup.database)) {
-        return open_local();
+        return open_local(user->console);
     }
-    if (!login_->database_exists) {
+    if (snapshot.find_database(startup.database) == nullptr) {
         const auto text = "database \"" + startup.database + "\" does not exist";
         return fail({.severity = "FATAL", .sqlstate = "3D000", .message = text});
     }
@@ -381,14 +385,14 @@ void client::send_welcome(std::string_view parameters) {
     }
 }
 
-void client::open_local() {
-    if (login_->console == config::console_role::none) {
+void client::open_local(config::console_role role) {
+    if (role == config::console_role::none) {
         return fail({.severity = "FATAL",
                      .sqlstate = "42501",
                      .message = "permission denied for the pgweir console",
                      .hint = "console = \"stats\" or \"admin\" for this user in pgweir"});
     }
-    local_ = home_.all().services->open(login_->console);
+    local_ = home_.all().services->open(role);
     user_ = login_->startup.user;
     std::string parameters;
     local_->welcome(parameters);

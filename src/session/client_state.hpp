@@ -16,9 +16,6 @@ struct client::login {
     std::string out;  // complete messages that may wait for the next write
     bool ssl_answered = false;
     bool gssenc_answered = false;
-    // What of the configuration the login was decided on.
-    bool database_exists = false;
-    config::console_role console = config::console_role::none;
 };
 
 struct client::refusal {

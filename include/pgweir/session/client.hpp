@@ -77,7 +77,7 @@ private:
     void open_pool();
     void ask_for_welcome();
     void send_welcome(std::string_view parameters);
-    void open_local();
+    void open_local(config::console_role role);
     std::optional<pool::settings_ptr> read_settings();
 
     // relay (client_relay.cpp)
