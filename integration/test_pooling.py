@@ -344,6 +344,32 @@ def test_a_statement_is_still_there_when_its_bind_comes_in_pieces(cluster, poole
             assert wire.rows(two.read_until("Z")) == [[str(turn)]]
 
 
+# --- copy data that comes too late ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["transaction", "statement"])
+def test_a_copy_that_failed_early_gives_its_server_back(cluster, pooler, database, mode):
+    weir = _pool_of_one(cluster, pooler, database, mode)
+    with weir.wire("app", database) as one, weir.wire("app", database) as two:
+        one.send(wire.query("copy t from stdin")).read_until("G")
+        one.send(wire.copy_data(b"bad\n"), *[wire.copy_data(b"1\n" * 4_096)] * 512,
+                 wire.COPY_DONE)
+        assert wire.types(one.read_until("Z")) == "EZ"
+        assert two.value("select 2") == "2"
+        assert one.value("select 1") == "1"
+
+
+def test_large_copy_data_of_an_idle_client_takes_no_server_for_long(cluster, pooler, database):
+    weir = _pool_of_one(cluster, pooler, database)
+    with weir.wire("app", database) as one, weir.wire("app", database) as two:
+        one.send(wire.query("copy t from stdin")).read_until("G")
+        one.send(wire.copy_data(b"bad\n"), wire.COPY_DONE).read_until("Z")
+        for turn in range(20):
+            one.send(wire.copy_data(b"1\n" * 50_000))
+            assert two.value(f"select {turn}") == str(turn)
+        assert one.value("select 1") == "1"
+
+
 # --- waiting -------------------------------------------------------------------------------------
 
 

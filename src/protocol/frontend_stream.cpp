@@ -89,18 +89,28 @@ first_look look_at_first(std::string_view data) noexcept {
 }
 
 // The server may hold the unnamed statement of another client, or one of ours that is not our last,
-// which we parsed on another server. Parse and Query replace or drop it, and as the first message
-// of a link they are never skipped; before anything else we close it, so that a Bind of ours gets
-// 26000 and not a statement that is not meant.
-bool frontend_stream::meets_foreign_unnamed(std::string_view head, session_marks& marks) noexcept {
+// which we parsed on another server. Parse and Query replace or drop it, and are not skipped, since
+// no batch of this link has come before; ahead of anything else in a batch we close it, so that a
+// Bind of ours gets 26000 and not a statement that is not meant. Messages outside of batches decide
+// nothing: our Close would open a batch whose Sync need not come.
+bool frontend_stream::must_close_unnamed(std::string_view head, session_marks& marks) noexcept {
+    bool replaces = false;
+    switch (head.front()) {
+        case 'Q': replaces = true; break;
+        case 'P': replaces = head.size() > header_size && head[header_size] == '\0'; break;
+        case 'B':
+        case 'C':
+        case 'D':
+        case 'E': break;
+        default: return false;
+    }
+    unnamed_is_settled_ = true;
     if (marks.unnamed_owner == 0 ||
         (marks.unnamed_owner == self_ && marks.unnamed_count == unnamed_count_)) {
         return false;
     }
     marks.unnamed_owner = 0;
-    const bool parses_unnamed =
-        head.front() == 'P' && head.size() > header_size && head[header_size] == '\0';
-    return head.front() != 'Q' && !parses_unnamed;
+    return !replaces;
 }
 
 // A message whose first bytes are at hand (all of it, or peek_size and more of a large one) is
@@ -164,12 +174,9 @@ frontend_stream::step frontend_stream::scan(std::string_view data,
             return {at, stop::held};
         }
         const auto head = rest.substr(0, f.size);
-        if (first_) {
-            first_ = false;
-            if (meets_foreign_unnamed(head, marks)) {
-                ledger.sent(request::close, origin::pooler);
-                return {at, stop::close_unnamed};
-            }
+        if (!unnamed_is_settled_ && must_close_unnamed(head, marks)) {
+            ledger.sent(request::close, origin::pooler);
+            return {at, stop::close_unnamed};
         }
         start(head, ledger, marks);
         at += head.size();

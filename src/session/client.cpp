@@ -234,9 +234,9 @@ void client::on_configured() {
 
 void client::on_drain() {
     const bool busy = phase_ == phase::active || phase_ == phase::closing;
-    const bool session_is_idle = phase_ == phase::active && query_since_ == base::no_time &&
-                                 transaction_since_ == base::no_time;
-    if (!busy || session_is_idle) {
+    const bool owes_nothing = phase_ == phase::active && query_since_ == base::no_time &&
+                              transaction_since_ == base::no_time;
+    if (!busy || owes_nothing) {
         fail({.severity = "FATAL",
               .sqlstate = "57P01",
               .message = "terminating connection due to administrator command",

@@ -129,8 +129,8 @@ void client::pump_client() {
     }
     if (lease_->ledger().is_empty() && lease_->backend().status() == 'I' &&
         frontend_.at_boundary()) {
-        // Between two transactions of a pipeline, or in session mode, or freshly served: what came
-        // may be a goodbye, or nothing that a server should wait for.
+        // Freshly served, or in session mode between two transactions: what came may be a goodbye,
+        // or nothing that a server should wait for.
         const auto look = protocol::look_at_first(data);
         if (look.what == protocol::first_message::terminate) {
             return leave(true);
@@ -138,16 +138,26 @@ void client::pump_client() {
         if (slice_->pool().mode != config::pool_mode::session &&
             (look.what == protocol::first_message::incomplete ||
              look.what == protocol::first_message::ignorable)) {
+            if (status == net::io_status::closed) {
+                return leave(false);
+            }
             channel_.keep(data.substr(look.skip));
-            enter(phase::idle);
-            return lease_.release(true, false, false);
+            give_back();
+            return read_on();
         }
     }
     forward(data);
     if (phase_ == phase::active && status == net::io_status::closed) {
         return leave(false);
     }
-    if (phase_ == phase::active && channel_.stream().readable()) {
+    // Late copy data has no answer that would bring the server back.
+    give_back();
+    read_on();
+}
+
+// There is no further edge for what the last receive left in the kernel.
+void client::read_on() {
+    if ((phase_ == phase::active || phase_ == phase::idle) && channel_.stream().readable()) {
         channel_.stream().call_again();
     }
 }
@@ -203,6 +213,7 @@ void client::on_server_io() {
     pump_server();
     if (was_blocked && phase_ == phase::active) {
         pump_client();
+        give_back();
     }
 }
 
@@ -290,24 +301,34 @@ bool client::on_settled() {
         }
         transaction_since_ = base::no_time;
     }
-    const auto mode = slice_->pool().mode;
-    const bool stays = status != 'I' || mode == config::pool_mode::session ||
-                       !frontend_.at_boundary() || lease_->channel().has_backlog();
-    if (home_.is_draining() && status == 'I') {
+    if (!give_back()) {
+        since_ = now();
+        arm_timer();
+        return false;
+    }
+    if (phase_ == phase::idle && channel_.has_input() && !channel_.has_backlog()) {
+        pump_idle();
+    }
+    return true;
+}
+
+// Ends the lease if nothing is under way that needs it. True when it did, or the client is gone.
+bool client::give_back() {
+    if (phase_ != phase::active || !lease_->ledger().is_empty() ||
+        lease_->backend().status() != 'I') {
+        return false;
+    }
+    if (home_.is_draining()) {
         on_drain();
         return true;
     }
-    if (stays) {
-        since_ = now();
-        arm_timer();
+    if (slice_->pool().mode == config::pool_mode::session || !frontend_.at_boundary() ||
+        lease_->channel().has_backlog()) {
         return false;
     }
     ledger_full_ = false;
     enter(phase::idle);
     lease_.release(true, false, false);
-    if (phase_ == phase::idle && channel_.has_input() && !channel_.has_backlog()) {
-        pump_idle();
-    }
     return true;
 }
 

@@ -45,7 +45,7 @@ public:
     // A server serves us from now on; `self` is an id that no other client has ever had.
     void begin_link(std::uint64_t self) noexcept {
         self_ = self;
-        first_ = true;
+        unnamed_is_settled_ = false;
     }
 
     // Looks at `data`, which starts where the last call's `forward` ended. Requests whose bytes are
@@ -58,14 +58,14 @@ public:
     [[nodiscard]] std::string_view violation_text() const noexcept;
 
 private:
-    bool meets_foreign_unnamed(std::string_view head, session_marks& marks) noexcept;
+    bool must_close_unnamed(std::string_view head, session_marks& marks) noexcept;
     void start(std::string_view head, ledger& ledger, session_marks& marks);
 
     std::uint64_t self_ = 0;
     std::uint64_t unnamed_count_ = 0;  // unnamed statements parsed, on any server
     std::uint32_t remain_ = 0;         // bytes of a streamed message still to come
     bool probing_ = false;             // the streamed message is SQL text
-    bool first_ = true;                // nothing was passed on since begin_link()
+    bool unnamed_is_settled_ = false;  // nobody else's unnamed statement can be met on this link
     bool bad_length_ = false;
     session_probe probe_;
 };

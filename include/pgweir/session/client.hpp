@@ -88,6 +88,8 @@ private:
     void forward(std::string_view data);
     void pump_server();
     bool on_settled();
+    bool give_back();
+    void read_on();
     void on_server_lost();
 
     // local service and refusal (client_local.cpp)

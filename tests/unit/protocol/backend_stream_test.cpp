@@ -231,10 +231,11 @@ TEST(reply_to_the_pooler, is_swallowed_wherever_the_bytes_are_cut) {
 TEST(reply_to_the_pooler, does_not_hide_an_asynchronous_message) {
     relay r;
     r.marks.unnamed_owner = 7;
-    r.client(client_message('S'));
+    r.client(client_message('B') + client_message('S'));
     const auto note = server_message('A');
-    r.server(note + server_message('3') + server_message('Z'));
-    EXPECT_EQ(r.to_client, note + server_message('Z'));
+    const auto own = server_message('2') + server_message('Z');
+    r.server(note + server_message('3') + own);
+    EXPECT_EQ(r.to_client, note + own);
 }
 
 TEST(server_without_a_client, keeps_everything_to_itself) {

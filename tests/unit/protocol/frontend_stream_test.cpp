@@ -235,12 +235,27 @@ struct foreign : ::testing::Test {
 };
 
 TEST_F(foreign, statement_is_closed_before_it_could_be_used) {
-    for (const char first : {'B', 'D', 'p', 'E', 'C', 'S', 'F', 'H', 'c', 'd'}) {
+    for (const char first : {'B', 'D', 'p', 'E', 'C'}) {
         marks.unnamed_owner = 2;
         const auto step = serve(1, client_message(first));
         EXPECT_EQ(step.why, stop::close_unnamed) << first;
         EXPECT_EQ(step.forward, 0U);
     }
+}
+
+TEST_F(foreign, statement_is_left_alone_by_what_opens_no_batch) {
+    for (const char first : {'S', 'F', 'H', 'c', 'd', 'f'}) {
+        marks.unnamed_owner = 2;
+        EXPECT_EQ(serve(1, client_message(first)).why, stop::more) << first;
+        EXPECT_EQ(marks.unnamed_owner, 2U) << first;
+    }
+}
+
+TEST_F(foreign, statement_is_closed_behind_what_opens_no_batch) {
+    const std::string before = client_message('d') + client_message('S');
+    const auto step = serve(1, before + client_message('B'));
+    EXPECT_EQ(step.why, stop::close_unnamed);
+    EXPECT_EQ(step.forward, before.size());
 }
 
 TEST_F(foreign, statement_is_closed_before_a_named_one_is_parsed) {
