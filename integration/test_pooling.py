@@ -138,6 +138,30 @@ def test_statement_mode_leaves_no_transaction_open_behind_a_refused_block(cluste
     until(lambda: cluster.backends(database, "state like 'idle in transaction%'") == 0)
 
 
+@pytest.mark.parametrize("batch", [
+    [wire.query(sql) for sql in ("begin", "select 1", "commit")],
+    [m for sql in ("begin", "select 1", "commit")
+     for m in (wire.parse(sql), wire.bind(), wire.execute(), wire.SYNC)]],
+    ids=["queries", "batches"])
+def test_statement_mode_refuses_a_transaction_that_is_pipelined(cluster, pooler, batch):
+    weir = pooler(cluster, {"pool": {"mode": "statement"}})
+    with weir.wire("app") as client:
+        client.send(wire.query("select pg_sleep(0.2)"), *batch)  # so that all wait in the server
+        frames = client.drain()
+        assert sqlstates(frames) == ["25001"]
+        assert [f.body for f in frames if f.type == "Z"] == [b"I"]
+
+
+def test_statement_mode_answers_what_came_before_a_refused_block(cluster, pooler):
+    weir = pooler(cluster, {"pool": {"mode": "statement"}})
+    with weir.wire("app") as client:
+        big = "select repeat('x', 300000)"
+        client.send(wire.query(big), wire.query("select 2"), wire.query("begin"))
+        frames = client.drain()
+        assert wire.rows(frames) == [["x" * 300_000], ["2"]]
+        assert sqlstates(frames) == ["25001"]
+
+
 def test_statement_mode_allows_a_multi_statement_query(cluster, pooler):
     weir = pooler(cluster, {"pool": {"mode": "statement"}})
     with weir.wire("app") as client:
@@ -724,6 +748,27 @@ def test_a_transaction_that_takes_too_long_ends_with_25P04(cluster, pooler, data
             if seen:
                 break
         assert seen == ["25P04"]
+
+
+@pytest.mark.parametrize("limit", ["query", "transaction"])
+def test_a_pipeline_that_never_pauses_has_its_limits_per_query(cluster, pooler, database, limit):
+    weir = pooler(cluster, {"timeouts": {limit: "1500ms"}}, [database])
+    with weir.wire("app", database) as client:
+        step = wire.query("select pg_sleep(0.2)")
+        client.send(step)
+        for _ in range(15):
+            client.send(step)
+            assert not sqlstates(client.read_until("Z"))
+        assert not sqlstates(client.read_until("Z"))
+
+
+def test_a_query_of_a_pipeline_that_runs_too_long_ends_with_57014(cluster, pooler, database):
+    weir = pooler(cluster, {"timeouts": {"query": "1s"}}, [database])
+    with weir.wire("app", database) as client:
+        client.send(wire.query("select pg_sleep(0.6)"), wire.query("select pg_sleep(0.6)"),
+                    wire.query("select pg_sleep(66)"), wire.query("select 'next'"))
+        assert [sqlstates(client.read_until("Z")) for _ in range(3)] == [[], [], ["57014"]]
+        assert wire.rows(client.read_until("Z")) == [["next"]]
 
 
 def test_an_idle_client_ends_with_57P05(cluster, pooler, database):

@@ -109,8 +109,8 @@ backend_stream::step backend_stream::scan(std::string_view data,
                                 owner, listener)) {
                 return {at, to_client, stop::violation};
             }
-            if (verdict == ledger::verdict::ready && ledger.is_empty()) {
-                return {at + f.size, mine, stop::idle};
+            if (verdict == ledger::verdict::ready) {
+                return {at + f.size, mine, ledger.is_empty() ? stop::idle : stop::ready};
             }
         }
         to_client = mine;

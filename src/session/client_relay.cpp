@@ -226,19 +226,26 @@ void client::pump_server() {
     auto& server = *lease_;
     auto [data, status] = server.channel().receive();
     piece_list pieces;
+    bool is_ready = false;
     bool settled = false;
+    bool refused = false;
     bool broken = false;
     bool sent = true;
     auto& traffic = slice_->traffic();
-    while (!data.empty() && !broken) {
+    while (!data.empty() && !broken && !refused) {
         const auto step =
             server.backend().scan(data, server.ledger(), server.marks(), true, server.listener());
+        if (step.why == stop::ready || step.why == stop::idle) {
+            is_ready = true;
+            settled = step.why == stop::idle;
+            refused = on_ready(settled);
+        }
         if (step.to_client) {
-            pieces.add(data.substr(0, step.size));
+            // Its client must not see a transaction begin that is not going to be.
+            pieces.add(data.substr(0, step.size - (refused ? protocol::ready_size : 0)));
         }
         data.remove_prefix(step.size);
         broken = step.why == stop::violation;
-        settled = settled || step.why == stop::idle;
         if (step.why == stop::held) {
             break;
         }
@@ -249,20 +256,18 @@ void client::pump_server() {
         }
     }
     server.channel().keep(data);
-    if (settled && server.backend().status() != 'I' &&
-        slice_->pool().mode == config::pool_mode::statement) {
-        // Its client must not see a transaction begin that is not going to be.
-        return fail({.severity = "FATAL",
-                     .sqlstate = "25001",
-                     .message = "transaction blocks are not allowed in statement pooling mode",
-                     .hint = "pool.mode of pgweir"});
-    }
     if (!pieces.empty()) {
         sent = sent && channel_.send(pieces.span());
         traffic.bytes_sent += pieces.bytes();
     }
     if (!sent) {
         return leave(false);
+    }
+    if (refused) {
+        return fail({.severity = "FATAL",
+                     .sqlstate = "25001",
+                     .message = "transaction blocks are not allowed in statement pooling mode",
+                     .hint = "pool.mode of pgweir"});
     }
     if (broken) {
         PGWEIR_LOG(err, "server {}: reply to nothing that was asked, closing", server.id());
@@ -272,8 +277,11 @@ void client::pump_server() {
     if (status == net::io_status::closed || server.is_dying()) {
         return on_server_lost();
     }
-    if (settled && server.ledger().is_empty() && on_settled()) {
+    if (settled && on_settled()) {
         return;
+    }
+    if (is_ready && !settled) {
+        arm_timer();
     }
     if (ledger_full_ && server.ledger().outstanding() < protocol::ledger::capacity / 2) {
         ledger_full_ = false;
@@ -284,23 +292,30 @@ void client::pump_server() {
     }
 }
 
-// All that was asked is answered. True when the server was given back, or the client is gone.
-bool client::on_settled() {
+// A ReadyForQuery: `settled` says whether it was the last one due, else the next query of a
+// pipeline runs from now on. True when it shows a transaction where the pool's mode allows none.
+bool client::on_ready(bool settled) {
     auto& traffic = slice_->traffic();
-    const char status = lease_->backend().status();
+    const auto next = settled ? base::no_time : now();
     ++traffic.queries;
     if (query_since_ != base::no_time) {
         traffic.query_us += microseconds(now() - query_since_);
     }
-    query_since_ = base::no_time;
+    query_since_ = next;
     cancelled_ = false;
-    if (status == 'I') {
-        ++traffic.transactions;
-        if (transaction_since_ != base::no_time) {
-            traffic.transaction_us += microseconds(now() - transaction_since_);
-        }
-        transaction_since_ = base::no_time;
+    if (lease_->backend().status() != 'I') {
+        return slice_->pool().mode == config::pool_mode::statement;
     }
+    ++traffic.transactions;
+    if (transaction_since_ != base::no_time) {
+        traffic.transaction_us += microseconds(now() - transaction_since_);
+    }
+    transaction_since_ = next;
+    return false;
+}
+
+// All that was asked is answered. True when the server was given back, or the client is gone.
+bool client::on_settled() {
     if (!give_back()) {
         since_ = now();
         arm_timer();

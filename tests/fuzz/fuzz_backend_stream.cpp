@@ -69,6 +69,7 @@ end play(std::string_view requests, std::string_view input, std::size_t piece, b
             require(step.why != stop::held || kept.size() - step.size < hold_limit);
             require(step.why != stop::turned || step.size != 0);
             require(step.why != stop::idle || e.owed.is_empty());
+            require(step.why != stop::ready || (step.size >= ready_size && !e.owed.is_empty()));
             require(has_client || !step.to_client);
             if (step.to_client) {
                 e.to_client += kept.substr(0, step.size);
@@ -77,7 +78,8 @@ end play(std::string_view requests, std::string_view input, std::size_t piece, b
             e.settled += step.why == stop::idle;
             kept.erase(0, step.size);
             e.why = step.why;
-        } while (!kept.empty() && (e.why == stop::idle || e.why == stop::turned));
+        } while (!kept.empty() &&
+                 (e.why == stop::idle || e.why == stop::ready || e.why == stop::turned));
         require(e.owed.outstanding() <= owed_at_first);
     }
     return e;

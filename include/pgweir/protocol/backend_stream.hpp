@@ -11,6 +11,9 @@
 
 namespace pgweir::protocol {
 
+// A whole ReadyForQuery.
+inline constexpr std::size_t ready_size = 6;
+
 // Hears of what passes by and matters to somebody. Views die with the call.
 class backend_listener {
 public:
@@ -26,10 +29,11 @@ protected:
 class backend_stream {
 public:
     enum class stop : std::uint8_t {
-        more,       // all bytes belong where `to_client` says
-        held,       // the rest is an incomplete message that must be seen whole: keep it
-        turned,     // what follows has another destination: handle `size` bytes, call again
-        idle,       // a ReadyForQuery settled the ledger: handle `size` bytes, then look at status
+        more,    // all bytes belong where `to_client` says
+        held,    // the rest is an incomplete message that must be seen whole: keep it
+        turned,  // what follows has another destination: handle `size` bytes, call again
+        ready,   // `size` ends with a ReadyForQuery, and more is owed: look at status, call again
+        idle,    // the same, and it settled the ledger
         violation,  // the bytes behind `size` do not answer what was asked: close the connection
     };
     struct step {

@@ -87,6 +87,7 @@ private:
     void pump_client();
     void forward(std::string_view data);
     void pump_server();
+    bool on_ready(bool settled);
     bool on_settled();
     bool give_back();
     void read_on();

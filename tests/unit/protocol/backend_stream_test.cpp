@@ -201,6 +201,29 @@ TEST(command_tag, without_its_terminator_is_harmless) {
     EXPECT_TRUE(r.is_idle());
 }
 
+// --- the end of a query
+
+TEST(ready_for_query, is_reported_with_its_status_while_more_is_owed) {
+    auto r = owing({request::query, request::query});
+    r.server(server_message('C') + server_message('z'));
+    EXPECT_EQ(r.server_stop, stop::ready);
+    EXPECT_EQ(r.server_stream.status(), 'T');
+}
+
+TEST(ready_for_query, is_reported_before_what_follows_it) {
+    ledger owed;
+    session_marks marks;
+    relay r;
+    backend_stream stream;
+    owed.sent(request::query, origin::client);
+    owed.sent(request::query, origin::client);
+    const auto one = server_message('C') + server_message('z');
+    const auto step =
+        stream.scan(one + server_message('C') + server_message('Z'), owed, marks, true, r);
+    EXPECT_EQ(step.why, stop::ready);
+    EXPECT_EQ(step.size, one.size());
+}
+
 // --- whose it is
 
 TEST(reply_to_the_pooler, is_swallowed_in_front_of_the_client_s) {

@@ -129,6 +129,7 @@ public:
             server_stop = step.why;
             settled += server_stop == backend_stream::stop::idle;
         } while (!server_kept_.empty() && (server_stop == backend_stream::stop::idle ||
+                                           server_stop == backend_stream::stop::ready ||
                                            server_stop == backend_stream::stop::turned));
     }
 
