@@ -269,6 +269,17 @@ def test_encryption_requests_are_declined_and_login_goes_on(cluster, pooler, req
         assert client.value("select 1") == "1"
 
 
+@pytest.mark.parametrize(("request_", "version"), [(SSL_REQUEST, "1234.5679"),
+                                                   (GSS_REQUEST, "1234.5680")],
+                         ids=["ssl", "gss"])
+def test_encryption_asked_for_twice_is_no_protocol_version(cluster, pooler, request_, version):
+    weir = pooler(cluster)
+    with weir.wire() as client:
+        assert client.send(request_).read_bytes(1) == b"N"
+        error = fields(client.send(request_).read())
+        assert error["C"] == "0A000" and f"frontend protocol {version}:" in error["M"]
+
+
 @pytest.mark.parametrize("request_", [SSL_REQUEST, GSS_REQUEST], ids=["ssl", "gss"])
 def test_a_repeated_encryption_request_does_not_go_on_for_ever(cluster, pooler, request_):
     weir = pooler(cluster)
@@ -349,6 +360,15 @@ def test_anything_but_an_answer_to_the_challenge_ends_the_login(cluster, pooler,
         except (Closed, OSError):
             pass
         assert set(wire.types(client.drain())) <= {"E"}
+
+
+@pytest.mark.parametrize("size", range(65_526, 65_540))
+def test_a_password_as_long_as_a_receive_is_answered(cluster, pooler, size):
+    weir = pooler(cluster, {"auth": {"method": "password"}})
+    with weir.wire() as client:
+        client.send(wire.startup({"user": "app", "database": "shop"})).read()
+        client.send(wire.message("p", b"x" * (size - 1) + b"\0"))
+        assert client.read().type == "E"
 
 
 @pytest.mark.parametrize("value", ["true", "database", "1", "on"])

@@ -101,13 +101,20 @@ void client::on_startup(protocol::startup_packet packet) {
         return fail(
             {.severity = "FATAL", .sqlstate = refused->sqlstate, .message = refused->message});
     }
-    if (std::holds_alternative<protocol::ssl_request>(packet) ||
-        std::holds_alternative<protocol::gssenc_request>(packet)) {
-        auto& answered = std::holds_alternative<protocol::ssl_request>(packet)
-                             ? login_->ssl_answered
-                             : login_->gssenc_answered;
+    const bool is_ssl = std::holds_alternative<protocol::ssl_request>(packet);
+    if (is_ssl || std::holds_alternative<protocol::gssenc_request>(packet)) {
+        auto& answered = is_ssl ? login_->ssl_answered : login_->gssenc_answered;
+        if (answered) {
+            // PostgreSQL takes the second one for a startup packet.
+            return fail({.severity = "FATAL",
+                         .sqlstate = "0A000",
+                         .message = is_ssl ? "unsupported frontend protocol 1234.5679: "
+                                             "server supports 3.0 to 3.0"
+                                           : "unsupported frontend protocol 1234.5680: "
+                                             "server supports 3.0 to 3.0"});
+        }
         // Bytes behind the request were meant for an encrypted stream, or were slipped in.
-        if (answered || channel_.has_kept()) {
+        if (channel_.has_kept()) {
             return fail({.severity = "FATAL",
                          .sqlstate = "08P01",
                          .message = "received unencrypted data after SSL or GSSAPI request"});
@@ -215,8 +222,8 @@ void client::read_login() {
         auto [data, status] = channel_.receive();
         if (data.size() >= protocol::header_size) {
             const auto f = protocol::read_frame(data.data());
-            if (f.size < protocol::header_size ||
-                f.size - protocol::header_size > auth::client_login::max_body) {
+            // It is read as a whole, so it must fit what one receive brings.
+            if (f.size < protocol::header_size || f.size > net::loop::scratch_size) {
                 return fail({.severity = "FATAL",
                              .sqlstate = "08P01",
                              .message = "invalid message length"});
