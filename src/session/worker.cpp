@@ -143,8 +143,8 @@ void worker::configure(std::shared_ptr<const config::snapshot> snapshot) {
         snapshot_ = snapshot;
         pools_.configure(*snapshot_);
         prewarm();
-        for (auto it = clients_.begin(); it != clients_.end();) {
-            (it++)->on_configured();
+        for (auto* c : everybody()) {
+            c->on_configured();
         }
     });
 }
@@ -171,14 +171,23 @@ void worker::prewarm() {
 
 void worker::enlist(client& c) { clients_.push_back(c); }
 
+// What one client is told may end others, but those who die stay in memory up to the turn's end.
+std::vector<client*> worker::everybody() {
+    std::vector<client*> all;
+    for (auto& c : clients_) {
+        all.push_back(&c);
+    }
+    return all;
+}
+
 // --- the end
 
 void worker::drain(std::function<void()> done) {
     loop_.post([this, done = std::move(done)] {
         draining_ = true;
         drained_ = done;
-        for (auto it = clients_.begin(); it != clients_.end();) {
-            (it++)->on_drain();
+        for (auto* c : everybody()) {
+            c->on_drain();
         }
         check_drained();
     });

@@ -121,6 +121,7 @@ public:
 
 private:
     class housekeeping;
+    [[nodiscard]] std::vector<client*> everybody();
     void check_drained();
     void prewarm();
     void fill_databases(metrics::report& r) const;
