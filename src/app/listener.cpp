@@ -150,10 +150,12 @@ void listener::open_unix(const config::listen_settings& settings) {
     if (fd < 0) {
         refuse(path, errno);
     }
-    // A file that nobody listens on was left by a process that died.
-    if (::connect(fd, a->raw(), a->size) == 0 || errno == EAGAIN) {
+    // Only a file that nobody listens on was left by a process that died.
+    const bool is_taken = ::connect(fd, a->raw(), a->size) == 0 || errno == EAGAIN;
+    if (is_taken || (errno != ECONNREFUSED && errno != ENOENT)) {
+        const int why = is_taken ? EADDRINUSE : errno;
         ::close(fd);
-        refuse(path, EADDRINUSE);
+        refuse(path, why);
     }
     ::unlink(path.c_str());
     // The mode must hold from the first moment on, so it is set through the umask.
