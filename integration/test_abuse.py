@@ -311,6 +311,19 @@ def test_random_damage_to_messages_disturbs_nobody(weir, cluster):
                 client.login("app", weir.database)
                 try:
                     client.send(bytes(raw))
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+@pytest.mark.parametrize("before", [[], [wire.query("select 1")]], ids=["idle", "served"])
+def test_a_message_of_an_unknown_type_is_named(cluster, pooler, mode, before):
+    weir = pooler(cluster, {"pool": {"mode": mode}})
+    with weir.wire("app") as client:
+        for message in before:
+            client.send(message).read_until("Z")
+        client.send(wire.message("?", b"what"))
+        errors = [wire.fields(f) for f in client.drain()]
+        assert [(e["C"], e["M"]) for e in errors] == [
+            ("08P01", "invalid frontend message type 63")]
+
+
                     client.closed_within(0.01)
                 except Closed:
                     pass

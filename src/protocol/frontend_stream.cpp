@@ -162,7 +162,6 @@ frontend_stream::step frontend_stream::scan(std::string_view data,
         }
         const auto f = read_frame(rest.data());
         if (!length_is_sane(f)) {
-            bad_length_ = true;
             return {at, stop::violation};
         }
         if (f.type == 'X') {
@@ -186,8 +185,12 @@ frontend_stream::step frontend_stream::scan(std::string_view data,
     return {at, stop::more};
 }
 
-std::string_view frontend_stream::violation_text() const noexcept {
-    return bad_length_ ? "invalid message length" : "invalid frontend message type";
+std::string violation_text(std::string_view data) {
+    if (limit_of(data.front()) != 0) {
+        return "invalid message length";
+    }
+    return "invalid frontend message type " +
+           std::to_string(static_cast<unsigned char>(data.front()));
 }
 
 }  // namespace pgweir::protocol

@@ -223,10 +223,14 @@ void client::on_cancel_request() {
 void client::on_configured() {
     if (slice_ && phase_ != phase::closing) {
         if (slice_->is_removed() && (phase_ == phase::idle || phase_ == phase::welcome_wait)) {
+            const bool is_left =
+                home_.snapshot().find_database(slice_->common().key.database) != nullptr;
             return fail({.severity = "FATAL",
                          .sqlstate = "57P01",
-                         .message = "terminating connection: the database was removed from the "
-                                    "configuration"});
+                         .message = is_left ? "terminating connection: the user of the database "
+                                              "was changed in the configuration"
+                                            : "terminating connection: the database was removed "
+                                              "from the configuration"});
         }
         arm_timer();
     }

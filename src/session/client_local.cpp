@@ -101,8 +101,9 @@ void client::pump_refusal() {
             return leave(true);
         }
         if (what == event::violation) {
-            return fail(
-                {.severity = "FATAL", .sqlstate = "08P01", .message = "invalid frontend message"});
+            return fail({.severity = "FATAL",
+                         .sqlstate = "08P01",
+                         .message = protocol::violation_text(data)});
         }
         if (what == event::done) {
             protocol::append_ready(out, 'I');

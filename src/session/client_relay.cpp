@@ -61,7 +61,7 @@ void client::pump_idle() {
             case protocol::first_message::violation:
                 return fail({.severity = "FATAL",
                              .sqlstate = "08P01",
-                             .message = "invalid frontend message"});
+                             .message = protocol::violation_text(data)});
             case protocol::first_message::incomplete:
             case protocol::first_message::ignorable:
                 channel_.keep(data);
@@ -199,8 +199,9 @@ void client::forward(std::string_view data) {
     switch (why) {
         case stop::terminate: return leave(true);
         case stop::violation:
-            return fail(
-                {.severity = "FATAL", .sqlstate = "08P01", .message = frontend_.violation_text()});
+            return fail({.severity = "FATAL",
+                         .sqlstate = "08P01",
+                         .message = protocol::violation_text(data)});
         default: channel_.keep(data);
     }
 }

@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace pgweir::protocol {
@@ -23,6 +24,10 @@ struct first_look {
     std::size_t skip = 0;  // ignorable bytes at the front, to be dropped
 };
 [[nodiscard]] first_look look_at_first(std::string_view data) noexcept;
+
+// What is wrong with the message that `data` begins with, in PostgreSQL's words, for an error
+// 08P01. REQUIRES: it was found to be a violation, so `data` is not empty.
+[[nodiscard]] std::string violation_text(std::string_view data);
 
 // One client's stream towards one server. Reads whole messages in order, records them in the
 // server's ledger, and lets large ones stream through. Decides only; the caller moves the bytes.
@@ -54,8 +59,6 @@ public:
 
     // Nothing of a message has been passed on without its end.
     [[nodiscard]] bool at_boundary() const noexcept { return remain_ == 0; }
-    // PostgreSQL's words for it, for an error 08P01.
-    [[nodiscard]] std::string_view violation_text() const noexcept;
 
 private:
     bool must_close_unnamed(std::string_view head, session_marks& marks) noexcept;
@@ -66,7 +69,6 @@ private:
     std::uint32_t remain_ = 0;         // bytes of a streamed message still to come
     bool probing_ = false;             // the streamed message is SQL text
     bool unnamed_is_settled_ = false;  // nobody else's unnamed statement can be met on this link
-    bool bad_length_ = false;
     session_probe probe_;
 };
 
