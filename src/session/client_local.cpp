@@ -12,8 +12,12 @@ void client::pump_local() {
     if (!channel_.flush()) {
         return leave(false);
     }
-    while (phase_ == phase::local && !local_busy_ && !channel_.has_backlog() &&
-           channel_.has_input()) {
+    for (int turns = 0;
+         phase_ == phase::local && !local_busy_ && !channel_.has_backlog() && channel_.has_input();
+         ++turns) {
+        if (turns == receives_a_turn) {
+            return channel_.stream().call_again();
+        }
         const auto [data, status] = channel_.receive();
         if (status == net::io_status::closed && data.empty()) {
             return leave(false);
@@ -39,6 +43,9 @@ void client::take(const local_outcome& o, std::string& out) {
         if (const auto alive = weak.lock()) {
             auto& c = **alive;
             c.local_busy_ = false;
+            if (c.phase_ != phase::local) {
+                return;  // its last words have been said
+            }
             std::string reply;
             const auto next = answer(*c.local_, reply);
             c.take(next, reply);
@@ -83,7 +90,10 @@ void client::pump_refusal() {
     if (!channel_.flush()) {
         return leave(false);
     }
-    while (phase_ == phase::refusing && channel_.has_input()) {
+    for (int turns = 0; phase_ == phase::refusing && channel_.has_input(); ++turns) {
+        if (turns == receives_a_turn) {
+            return channel_.stream().call_again();
+        }
         auto [data, status] = channel_.receive();
         std::string out;
         auto what = event::error;
@@ -107,19 +117,22 @@ void client::pump_refusal() {
         }
         if (what == event::done) {
             protocol::append_ready(out, 'I');
-            refusal_.reset();
-            enter(phase::idle);
         }
         if (!out.empty() && !channel_.send(out)) {
             return leave(false);
         }
-        if (phase_ == phase::idle) {
-            return pump_idle();
-        }
         if (status == net::io_status::closed) {
             return leave(false);
         }
-        if (status == net::io_status::would_block || !channel_.stream().readable()) {
+        const bool has_all = status == net::io_status::would_block || !channel_.stream().readable();
+        // What it waited for may turn out to be nothing that has an answer.
+        const bool is_nothing = has_all && what == event::more && refusal_->scanner.is_untouched();
+        if (what == event::done || is_nothing) {
+            refusal_.reset();
+            enter(phase::idle);
+            return pump_idle();
+        }
+        if (has_all) {
             return;
         }
     }

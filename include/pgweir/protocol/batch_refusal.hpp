@@ -28,6 +28,8 @@ public:
     };
 
     [[nodiscard]] step scan(std::string_view data) noexcept;
+    // All that was consumed is whole messages that PostgreSQL ignores: there is nothing to refuse.
+    [[nodiscard]] bool is_untouched() const noexcept { return remain_ == 0 && !reported_; }
     // `error` was reported, so `done` needs only ReadyForQuery.
     [[nodiscard]] bool has_reported() const noexcept { return reported_; }
 

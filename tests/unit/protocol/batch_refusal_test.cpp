@@ -111,6 +111,25 @@ TEST(refusal_of_a_lie, notices_a_length_that_is_impossible) {
     }
 }
 
+TEST(refusal_of_nothing, is_untouched_by_what_postgresql_ignores) {
+    for (const char letter : {'H', 'd', 'c', 'f'}) {
+        batch_refusal scanner;
+        EXPECT_EQ(scanner.scan(client_message(letter)).what, event::more) << letter;
+        EXPECT_TRUE(scanner.is_untouched()) << letter;
+    }
+}
+
+TEST(refusal_of_nothing, is_not_sure_before_a_message_is_whole) {
+    for (const char letter : {'d', 'Q', 'P'}) {
+        batch_refusal scanner;
+        const auto bytes = client_message(letter);
+        for (auto what = event::error; what == event::error;) {
+            what = scanner.scan(std::string_view{bytes}.substr(0, bytes.size() - 1)).what;
+        }
+        EXPECT_FALSE(scanner.is_untouched()) << letter;
+    }
+}
+
 TEST(refusal_of_a_large_query, is_answered_behind_its_last_byte) {
     batch_refusal scanner;
     const auto query = message('Q', std::string(100'000, 'x'));
