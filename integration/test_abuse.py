@@ -236,6 +236,41 @@ def test_new_clients_get_in_once_files_are_free_again(cluster, pooler):
             assert late.value("select 3") == "3"
 
 
+def test_a_client_that_is_reset_while_its_server_reads_nothing_is_noticed(weir, cluster):
+    with cluster.connect(weir.database) as other:
+        other.autocommit = False
+        other.execute("lock table t")
+        client = weir.wire("app", weir.database)
+        client.sock.settimeout(1)
+        client.send(wire.query("insert into t values (1)"))
+        with pytest.raises(TimeoutError):
+            while True:
+                client.sock.sendall(wire.query("select '" + "x" * 1_000_000 + "'"))
+        client.reset()
+        until(lambda: weir.pool(weir.database)["sv_active"] == 0, what="no server in use")
+    settled(weir, cluster)
+
+
+def test_a_flood_of_what_is_ignored_starves_nobody(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"size": 2}, "workers": {"count": 1}}, [database])
+    stopping = threading.Event()
+
+    def flood():
+        with weir.wire("app", database) as client:
+            while not stopping.is_set():
+                client.send(wire.copy_data(b"1\n" * 1_000) * 100)
+
+    thread = threading.Thread(target=flood, daemon=True)
+    thread.start()
+    try:
+        with weir.wire("app", database) as client:
+            for turn in range(100):
+                assert client.value(f"select {turn}") == str(turn)
+    finally:
+        stopping.set()
+        thread.join(60)
+
+
 # --- hostile bytes after login -------------------------------------------------------------------
 
 HOSTILE = {
@@ -276,6 +311,19 @@ def test_others_are_not_disturbed_by(weir, what):
                 assert canary.value("select 'own'") == "own"
 
 
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+@pytest.mark.parametrize("before", [[], [wire.query("select 1")]], ids=["idle", "served"])
+def test_a_message_of_an_unknown_type_is_named(cluster, pooler, mode, before):
+    weir = pooler(cluster, {"pool": {"mode": mode}})
+    with weir.wire("app") as client:
+        for message in before:
+            client.send(message).read_until("Z")
+        client.send(wire.message("?", b"what"))
+        errors = [wire.fields(f) for f in client.drain()]
+        assert [(e["C"], e["M"]) for e in errors] == [
+            ("08P01", "invalid frontend message type 63")]
+
+
 @pytest.mark.parametrize("what", HOSTILE)
 def test_the_pool_recovers_from(weir, cluster, what):
     for _ in range(6):  # more than the pool has servers
@@ -311,19 +359,6 @@ def test_random_damage_to_messages_disturbs_nobody(weir, cluster):
                 client.login("app", weir.database)
                 try:
                     client.send(bytes(raw))
-@pytest.mark.parametrize("mode", ["session", "transaction"])
-@pytest.mark.parametrize("before", [[], [wire.query("select 1")]], ids=["idle", "served"])
-def test_a_message_of_an_unknown_type_is_named(cluster, pooler, mode, before):
-    weir = pooler(cluster, {"pool": {"mode": mode}})
-    with weir.wire("app") as client:
-        for message in before:
-            client.send(message).read_until("Z")
-        client.send(wire.message("?", b"what"))
-        errors = [wire.fields(f) for f in client.drain()]
-        assert [(e["C"], e["M"]) for e in errors] == [
-            ("08P01", "invalid frontend message type 63")]
-
-
                     client.closed_within(0.01)
                 except Closed:
                     pass

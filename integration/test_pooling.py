@@ -455,6 +455,37 @@ def test_a_statement_of_a_client_that_hung_up_waiting_is_not_executed(cluster, p
     assert cluster.execute("select n from t", database) == []
 
 
+def test_a_statement_that_comes_together_with_a_hang_up_is_not_executed(cluster, pooler, database):
+    cluster.execute("create table t (n int); grant all on t to public", database=database)
+    weir, holder = _full_pool(cluster, pooler, database)
+    leaving = weir.wire("app", database)
+    weir.signal(signal.SIGSTOP)
+    leaving.send(wire.query("insert into t values (1)"))
+    leaving.close()
+    weir.signal(signal.SIGCONT)
+    until(lambda: weir.pool(database)["cl_active"] == 1, what="the client gone")
+    assert weir.pool(database)["cl_waiting"] == 0
+    holder.query("commit")
+    assert holder.values("select n from t") == []
+
+
+@pytest.mark.parametrize("nothing", [wire.FLUSH, wire.COPY_DONE, wire.copy_data(b"1\n" * 50_000)],
+                         ids=["a flush", "a late end of copy", "late copy data"])
+@pytest.mark.parametrize("end", ["cancel", "query_wait"])
+def test_a_wait_for_nothing_does_not_refuse_the_next_query(cluster, pooler, database, nothing,
+                                                           end):
+    limits = {"query_wait": "500ms"} if end == "query_wait" else {}
+    weir, holder = _full_pool(cluster, pooler, database, timeouts=limits)
+    with weir.wire("app", database) as waiter:
+        waiter.send(nothing)
+        waiting(weir, database, 1)
+        if end == "cancel":
+            waiter.cancel()
+        waiting(weir, database, 0)
+        holder.query("commit")
+        assert waiter.values("select 'next'") == [["next"]]
+
+
 def test_a_waiting_client_that_cancels_gets_57014(cluster, pooler, database):
     weir, _holder = _full_pool(cluster, pooler, database)
     with weir.wire("app", database) as waiter:
@@ -688,6 +719,17 @@ def test_a_server_terminated_mid_query_is_reported(cluster, pooler, database):
         cluster.execute(f"select pg_terminate_backend({pid})")
         frames = client.outcome()
         assert sqlstates(frames) == ["57P01"]
+
+
+def test_a_server_lost_in_the_middle_of_a_row_adds_nothing_to_it(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"size": 1}}, [database])
+    with weir.wire("app", database) as client:
+        big = "select repeat('x', 50000000)"
+        client.send(wire.query(big)).read()
+        pid = running(cluster, big.replace("'", "''"))
+        cluster.execute(f"select pg_terminate_backend({pid}, 5000)")
+        body = client.raw_until_closed()
+        assert body.startswith(b"D") and set(body[11:]) == {ord("x")}
 
 
 def test_the_permit_of_a_terminated_server_comes_back(cluster, pooler, database):

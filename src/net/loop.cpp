@@ -145,6 +145,7 @@ void loop::run() {
                 s->readable_ || (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
             s->writable_ = s->writable_ || (events & EPOLLOUT) != 0;
             s->hung_up_ = s->hung_up_ || (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+            s->broken_ = s->broken_ || (events & EPOLLERR) != 0;
             s->handler_->on_io();
         }
         event_count_ = 0;

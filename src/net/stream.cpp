@@ -14,7 +14,7 @@ void stream::attach(loop& l, int fd, io_handler& handler) {
     fd_ = fd;
     loop_ = &l;
     handler_ = &handler;
-    readable_ = writable_ = hung_up_ = false;
+    readable_ = writable_ = hung_up_ = broken_ = false;
     l.add(*this, fd);
 }
 

@@ -263,9 +263,12 @@ void client::fail(const protocol::error_fields& why) {
     if (login_) {
         out = std::move(login_->out);
     }
-    protocol::append_error(out, why);
+    // In the middle of a reply an error would be read as a part of it.
+    if (!lease_ || lease_->backend().at_boundary()) {
+        protocol::append_error(out, why);
+    }
     withdraw();
-    const bool sent = channel_.send(out);
+    const bool sent = out.empty() || channel_.send(out);
     const bool dirty = slice_ && slice_->pool().mode == config::pool_mode::session;
     enter(phase::closing);
     lease_.release(frontend_.at_boundary(), dirty, false);
@@ -287,7 +290,7 @@ void client::finish_closing() {
     channel_.stream().shut_down_sending();
     const auto scratch = home_.loop().scratch();
     for (int turns = 0; channel_.stream().readable(); ++turns) {
-        if (turns == 4) {
+        if (turns == receives_a_turn) {
             return channel_.stream().call_again();
         }
         if (channel_.stream().receive(scratch).status == net::io_status::closed) {

@@ -47,7 +47,10 @@ std::uint64_t microseconds(base::duration d) noexcept {
 // --- without a server
 
 void client::pump_idle() {
-    while (phase_ == phase::idle && channel_.has_input()) {
+    for (int turns = 0; phase_ == phase::idle && channel_.has_input(); ++turns) {
+        if (turns == receives_a_turn) {
+            return channel_.stream().call_again();
+        }
         const bool hung_up = channel_.stream().hung_up();
         // With no server free the query stays in the kernel: no buffer, and no second look at it.
         if (!channel_.has_kept() && !hung_up && !slice_->has_ready(settings_.get())) {
@@ -79,10 +82,10 @@ void client::pump_idle() {
                 if (slice_->has_ready(settings_.get())) {
                     begin_link(slice_->acquire(*this, settings_));
                     forward(data);
-                    if (phase_ == phase::active && channel_.stream().readable()) {
-                        channel_.stream().call_again();
-                    }
-                    return;
+                    return read_on();
+                }
+                if (hung_up) {
+                    return leave(false);  // nobody is left to wait; there is no second event
                 }
                 channel_.keep(data);
                 return begin_wait();
@@ -119,8 +122,14 @@ void client::begin_link(pool::lease server) {
 }
 
 void client::pump_client() {
-    if (phase_ != phase::active || ledger_full_ || !channel_.has_input() ||
-        lease_->channel().has_backlog()) {
+    if (phase_ != phase::active) {
+        return;
+    }
+    if (ledger_full_ || lease_->channel().has_backlog()) {
+        // Not being read, a client that is gone shows by this alone.
+        return channel_.stream().is_broken() ? leave(false) : void();
+    }
+    if (!channel_.has_input()) {
         return;
     }
     const auto [data, status] = channel_.receive();
@@ -348,14 +357,19 @@ bool client::give_back() {
     return true;
 }
 
-// The server's connection ended while it served us.
+// The server's connection ended while it served us. However it looks, nobody else can have it.
 void client::on_server_lost() {
-    if (lease_->is_dying()) {
-        // Its own FATAL has been passed on and says why.
+    const bool is_cut = !lease_->backend().at_boundary();
+    if (is_cut) {
+        PGWEIR_LOG(info, "client {}: server {} broke in the middle of a reply", id_, lease_->id());
+    }
+    if (is_cut || lease_->is_dying()) {
+        // Its own FATAL has been passed on and says why; behind half a row nothing can.
         enter(phase::closing);
         lease_.release(false, false, false);
         return finish_closing();
     }
+    lease_.release(false, false, false);
     fail({.severity = "FATAL",
           .sqlstate = "08006",
           .message = "server closed the connection unexpectedly",

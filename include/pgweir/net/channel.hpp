@@ -24,6 +24,7 @@ public:
     void set_loop(loop& l) noexcept { loop_ = &l; }
 
     // What was kept before, and one recv if the stream is readable. `closed` may come with data.
+    // `would_block` with readable() still true: what was kept fills the scratch and must shrink.
     input receive();
     // Keeps the tail of `input.data` for the next receive().
     void keep(std::string_view tail) { in_.append(loop_->buffers(), tail); }

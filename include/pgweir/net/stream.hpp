@@ -43,7 +43,6 @@ public:
     // Unregisters and gives the descriptor away; -1 when there is none.
     [[nodiscard]] int detach() noexcept;
     void close() noexcept;
-    void set_handler(io_handler& handler) noexcept { handler_ = &handler; }
 
     [[nodiscard]] bool is_open() const noexcept { return fd_ >= 0; }
     [[nodiscard]] int fd() const noexcept { return fd_; }
@@ -51,6 +50,8 @@ public:
     [[nodiscard]] bool writable() const noexcept { return writable_; }
     // The peer will send nothing more, or the connection broke; what it sent before may be unread.
     [[nodiscard]] bool hung_up() const noexcept { return hung_up_; }
+    // The connection broke: not only will nothing more come, nobody is there to read either.
+    [[nodiscard]] bool is_broken() const noexcept { return broken_; }
 
     // One recv. `closed` is end of file or an error; `size` 0 then.
     io_result receive(std::span<char> into) noexcept;
@@ -70,6 +71,7 @@ private:
     bool readable_ = false;
     bool writable_ = false;
     bool hung_up_ = false;
+    bool broken_ = false;
 };
 
 using stream_list = boost::intrusive::list<stream, boost::intrusive::constant_time_size<false>>;

@@ -104,7 +104,8 @@ private:
     [[nodiscard]] base::time_point deadline() const noexcept;
     [[nodiscard]] base::time_point now() const noexcept { return home_.loop().now(); }
     void send_or_leave(std::string_view bytes);
-    // Tells the client why, then closes. What is queued before goes first.
+    // Tells the client why, unless it has only part of a message yet, then closes. What is queued
+    // before goes first.
     void fail(const protocol::error_fields& why);
     void finish_closing();
     // The connection ends now. `let_finish`: the client said Terminate, so what it sent is run.

@@ -213,12 +213,17 @@ TEST_F(loop_test, has_the_end_of_file_fetched_behind_a_short_receive) {
     }));
 }
 
-TEST_F(loop_test, tells_another_handler_once_it_is_set) {
-    auto& c = connect();
-    recorder other;
-    worker_.call([&] { c.ours.set_handler(other); });
-    write_all(c.sockets.peer, "a");
-    EXPECT_EQ(worker_.call([&other] { return other.calls; }), 1);
+TEST_F(loop_test, tells_a_peer_that_ended_from_one_that_broke) {
+    auto& ended = connect(0);
+    auto& broke = connect(1);
+    worker_.call([&] {
+        ended.sockets.peer.reset();
+        const iovec unread{const_cast<char*>("x"), 1};
+        (void)broke.ours.send({&unread, 1});
+        broke.sockets.peer.reset();  // with a byte unread, which resets the connection
+    });
+    EXPECT_TRUE(worker_.call([&] { return ended.ours.hung_up() && !ended.ours.is_broken(); }));
+    EXPECT_TRUE(worker_.call([&] { return broke.ours.is_broken(); }));
 }
 
 // --- streams that die
