@@ -1,6 +1,10 @@
 // Threads for slow work.
 #include "pgweir/net/background.hpp"
 
+#include "pgweir/base/log.hpp"
+
+#include <exception>
+
 namespace pgweir::net {
 
 background::background(unsigned threads, std::size_t queue_limit) : limit_{queue_limit} {
@@ -46,7 +50,11 @@ void background::serve() {
         auto t = std::move(queue_.front());
         queue_.pop_front();
         lock.unlock();
-        t();
+        try {
+            t();
+        } catch (const std::exception& e) {
+            PGWEIR_LOG(err, "a background task was given up: {}", e.what());
+        }
         lock.lock();
     }
 }

@@ -1,8 +1,11 @@
 // The event loop of a worker.
 #include "pgweir/net/loop.hpp"
 
+#include "pgweir/base/log.hpp"
+
 #include <algorithm>
 #include <cerrno>
+#include <exception>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <system_error>
@@ -64,6 +67,9 @@ void loop::add(stream& s, int fd) {
 
 void loop::remove(stream& s, int fd) noexcept {
     ::epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
+    if (told_ == &s) {
+        told_ = nullptr;
+    }
     // Events of this turn that were fetched but not delivered must not reach a dead stream.
     for (int i = event_at_; i < event_count_; ++i) {
         if (events_[static_cast<std::size_t>(i)].target == &s) {
@@ -96,7 +102,11 @@ void loop::run_tasks() {
         running_.swap(posted_);
     }
     for (auto& t : running_) {
-        t();
+        try {
+            t();
+        } catch (const std::exception& e) {
+            PGWEIR_LOG(err, "a task was given up: {}", e.what());
+        }
     }
     running_.clear();
 }
@@ -108,8 +118,22 @@ void loop::run_again() {
     while (!now.empty()) {
         auto& s = now.front();
         now.pop_front();
-        s.handler_->on_io();
+        tell(s);
     }
+}
+
+// What goes wrong for one connection ends that one only.
+void loop::tell(stream& s) {
+    told_ = &s;
+    try {
+        s.handler_->on_io();
+    } catch (const std::exception& e) {
+        PGWEIR_LOG(err, "a connection was given up: {}", e.what());
+        if (told_ != nullptr) {
+            told_->shut_down();
+        }
+    }
+    told_ = nullptr;
 }
 
 void loop::wait() {
@@ -146,7 +170,7 @@ void loop::run() {
             s->writable_ = s->writable_ || (events & EPOLLOUT) != 0;
             s->hung_up_ = s->hung_up_ || (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
             s->broken_ = s->broken_ || (events & EPOLLERR) != 0;
-            s->handler_->on_io();
+            tell(*s);
         }
         event_count_ = 0;
         run_again();

@@ -89,6 +89,12 @@ void stream::shut_down_sending() noexcept {
     }
 }
 
+void stream::shut_down() noexcept {
+    if (fd_ >= 0) {
+        ::shutdown(fd_, SHUT_RDWR);
+    }
+}
+
 void stream::call_again() {
     if (!is_linked()) {
         loop_->call_again(*this);

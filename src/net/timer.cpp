@@ -1,9 +1,17 @@
 // The timer wheel.
 #include "pgweir/net/timer.hpp"
 
+#include "pgweir/base/log.hpp"
+
 #include <algorithm>
+#include <exception>
 
 namespace pgweir::net {
+namespace {
+
+constexpr auto retry_delay = std::chrono::seconds{1};
+
+}  // namespace
 
 std::uint64_t timer_wheel::tick_of(base::time_point t) const noexcept {
     // Rounded up, so that no timer fires early.
@@ -67,7 +75,14 @@ void timer_wheel::advance(base::time_point now) {
                 continue;
             }
             t.due_ = base::never;
-            t.on_timer();
+            try {
+                t.on_timer();
+            } catch (const std::exception& e) {
+                PGWEIR_LOG(err, "a timer failed: {}", e.what());
+                if (!t.is_linked()) {
+                    set(t, now + retry_delay);
+                }
+            }
         }
     }
     find_next();

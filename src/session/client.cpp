@@ -6,6 +6,7 @@
 #include "session/client_state.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <unistd.h>
 
 namespace pgweir::session {
@@ -99,7 +100,7 @@ base::time_point client::deadline() const noexcept {
     return due;
 }
 
-void client::on_io() {
+void client::on_io() try {
     switch (phase_) {
         case phase::startup:
         case phase::authenticating:
@@ -141,9 +142,11 @@ void client::on_io() {
         case phase::local: return pump_local();
         case phase::closing: return finish_closing();
     }
+} catch (const std::exception& e) {
+    give_up(e);
 }
 
-void client::on_timer() {
+void client::on_timer() try {
     switch (phase_) {
         case phase::startup:
         case phase::authenticating:
@@ -204,11 +207,17 @@ void client::on_timer() {
     since_ = now();
     lease_->cancel();
     arm_timer();
+} catch (const std::exception& e) {
+    give_up(e);
 }
 
-void client::on_refused(const pool::connect_failure& why) { fail(why.as_fatal()); }
+void client::on_refused(const pool::connect_failure& why) try {
+    fail(why.as_fatal());
+} catch (const std::exception& e) {
+    give_up(e);
+}
 
-void client::on_cancel_request() {
+void client::on_cancel_request() try {
     switch (phase_) {
         case phase::waiting:
             withdraw();
@@ -218,9 +227,11 @@ void client::on_cancel_request() {
         case phase::active: return lease_->cancel();
         default: return;
     }
+} catch (const std::exception& e) {
+    give_up(e);
 }
 
-void client::on_configured() {
+void client::on_configured() try {
     if (slice_ && phase_ != phase::closing) {
         if (slice_->is_removed() && (phase_ == phase::idle || phase_ == phase::welcome_wait)) {
             const bool is_left =
@@ -234,9 +245,11 @@ void client::on_configured() {
         }
         arm_timer();
     }
+} catch (const std::exception& e) {
+    give_up(e);
 }
 
-void client::on_drain() {
+void client::on_drain() try {
     const bool busy = phase_ == phase::active || phase_ == phase::closing;
     const bool owes_nothing = phase_ == phase::active && query_since_ == base::no_time &&
                               transaction_since_ == base::no_time;
@@ -246,6 +259,8 @@ void client::on_drain() {
               .message = "terminating connection due to administrator command",
               .detail = "pgweir is shutting down."});
     }
+} catch (const std::exception& e) {
+    give_up(e);
 }
 
 void client::send_or_leave(std::string_view bytes) {
@@ -310,6 +325,16 @@ void client::leave(bool let_finish) {
     const bool dirty = slice_ && slice_->pool().mode == config::pool_mode::session;
     enter(phase::closing);
     lease_.release(frontend_.at_boundary(), dirty, let_finish);
+    die();
+}
+
+// Something that cannot go on, such as want of memory. What was left half done is unknown, so
+// nobody else gets the server.
+void client::give_up(const std::exception& why) {
+    PGWEIR_LOG(err, "client {}: given up: {}", id_, why.what());
+    withdraw();
+    enter(phase::closing);
+    lease_.reset();
     die();
 }
 

@@ -10,7 +10,7 @@
 #include "session/client_state.hpp"
 
 #include <cstring>
-#include <system_error>
+#include <exception>
 
 namespace pgweir::session {
 namespace {
@@ -41,7 +41,7 @@ void client::begin(worker& home, int fd) {
         made->in_all_ = client_count{home.all().clients};
         made->in_login_ = client_count{home.all().login_clients};
         made.release()->enter(phase::startup);
-    } catch (const std::system_error& e) {
+    } catch (const std::exception& e) {
         PGWEIR_LOG(err, "cannot serve a new client: {}", e.what());
     }
 }
@@ -53,7 +53,7 @@ void client::resume(worker& home, arrival a) {
         made->in_login_ = std::move(a.in_login);
         made->channel_.keep(a.unread);
         made.release()->begin_login(std::move(a.startup));
-    } catch (const std::system_error& e) {
+    } catch (const std::exception& e) {
         PGWEIR_LOG(err, "cannot take over a client: {}", e.what());
     }
 }

@@ -4,6 +4,7 @@
 #include "session/client_state.hpp"
 
 #include <array>
+#include <exception>
 
 namespace pgweir::session {
 namespace {
@@ -100,7 +101,7 @@ void client::begin_wait() {
     }
 }
 
-void client::on_server(pool::lease server) {
+void client::on_server(pool::lease server) try {
     if (phase_ == phase::welcome_wait) {
         slice_->learn_welcome(settings_, server->parameters());
         const auto welcome = slice_->welcome_for(settings_.get());
@@ -110,6 +111,8 @@ void client::on_server(pool::lease server) {
     slice_->traffic().wait_us += microseconds(now() - since_);
     begin_link(std::move(server));
     pump_client();
+} catch (const std::exception& e) {
+    give_up(e);
 }
 
 // --- with a server
@@ -215,7 +218,7 @@ void client::forward(std::string_view data) {
     }
 }
 
-void client::on_server_io() {
+void client::on_server_io() try {
     const bool was_blocked = lease_->channel().has_backlog();
     if (!lease_->channel().flush()) {
         return on_server_lost();
@@ -225,6 +228,8 @@ void client::on_server_io() {
         pump_client();
         give_back();
     }
+} catch (const std::exception& e) {
+    give_up(e);
 }
 
 void client::pump_server() {

@@ -20,7 +20,8 @@ public:
     background(const background&) = delete;
     background& operator=(const background&) = delete;
 
-    // False when the queue is full: the caller must fail its request, not wait.
+    // False when the queue is full: the caller must fail its request, not wait. What the task
+    // throws is logged.
     [[nodiscard]] bool submit(task t);
     // Drops what has not begun, waits for what has; submit() refuses from now on. Needed before
     // those die whom results are posted to.

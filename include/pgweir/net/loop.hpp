@@ -44,7 +44,7 @@ public:
     // Any thread.
     void stop();
     // Any thread. Tasks run in the order of their posting; those left when the loop is destroyed
-    // are dropped. One wake-up serves all tasks posted meanwhile.
+    // are dropped. One wake-up serves all tasks posted meanwhile. What a task throws is logged.
     void post(task t);
 
     // The time at which this turn's events were received: no clock call a message.
@@ -63,6 +63,7 @@ private:
     void wait();
     void run_tasks();
     void run_again();
+    void tell(stream& s);
     void add(stream& s, int fd);
     void remove(stream& s, int fd) noexcept;
     void call_again(stream& s) { again_.push_back(s); }
@@ -82,6 +83,7 @@ private:
         unsigned events;
     };
     std::array<pending_event, batch> events_{};
+    stream* told_ = nullptr;  // whose handler runs; null once it has been closed there
     int event_at_ = 0;
     int event_count_ = 0;
 

@@ -14,7 +14,9 @@ class loop;
 // Hears of a stream's readiness, once a turn. May destroy the stream.
 class io_handler {
 public:
-    // The stream's readable(), writable() and hung_up() say what changed.
+    // The stream's readable(), writable() and hung_up() say what changed. An exception is logged
+    // and shuts the stream in both directions, which on_io() then hears of as the end of the
+    // connection.
     virtual void on_io() = 0;
 
 protected:
@@ -59,6 +61,8 @@ public:
     io_result send(std::span<const iovec> pieces) noexcept;
     // No more will be sent; the peer sees end of file once it has read all.
     void shut_down_sending() noexcept;
+    // Neither side will send more; both see end of file.
+    void shut_down() noexcept;
     // Calls on_io() again in the next turn, after others had theirs.
     void call_again();
 

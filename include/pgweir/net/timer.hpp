@@ -31,7 +31,9 @@ public:
     }
 
 protected:
-    // Called once when the deadline has passed. May set it anew, and may destroy the timer.
+    // Called once when the deadline has passed. May set it anew, and may destroy the timer. What it
+    // throws is logged, and unless it has set the deadline anew it is called again a second later;
+    // so it must not throw once the timer is destroyed.
     virtual void on_timer() = 0;
     virtual ~timer() = default;
 

@@ -8,6 +8,7 @@
 #include "pgweir/protocol/frontend_stream.hpp"
 #include "pgweir/session/worker.hpp"
 
+#include <exception>
 #include <memory>
 #include <optional>
 #include <string>
@@ -58,6 +59,7 @@ private:
 
     client(worker& home, int fd);
 
+    // Whoever calls one of these has others to serve, so nothing is thrown at them: see give_up().
     // pool::waiter
     void on_server(pool::lease server) override;
     void on_refused(const pool::connect_failure& why) override;
@@ -110,6 +112,7 @@ private:
     void finish_closing();
     // The connection ends now. `let_finish`: the client said Terminate, so what it sent is run.
     void leave(bool let_finish);
+    void give_up(const std::exception& why);
     void die();
 
     worker& home_;

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <future>
 #include <memory>
+#include <stdexcept>
 #include <thread>
 
 namespace pgweir::net {
@@ -32,6 +33,14 @@ TEST(background, runs_on_another_thread) {
     std::promise<std::thread::id> where;
     ASSERT_TRUE(b.submit([&where] { where.set_value(std::this_thread::get_id()); }));
     EXPECT_NE(where.get_future().get(), std::this_thread::get_id());
+}
+
+TEST(background, goes_on_when_a_task_throws) {
+    background b{1, 8};
+    std::promise<void> next;
+    ASSERT_TRUE(b.submit([] { throw std::runtime_error{"no memory"}; }));
+    ASSERT_TRUE(b.submit([&next] { next.set_value(); }));
+    next.get_future().wait();
 }
 
 TEST(background, refuses_what_does_not_fit_into_its_queue) {

@@ -9,6 +9,7 @@
 #include <functional>
 #include <future>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -224,6 +225,45 @@ TEST_F(loop_test, tells_a_peer_that_ended_from_one_that_broke) {
     });
     EXPECT_TRUE(worker_.call([&] { return ended.ours.hung_up() && !ended.ours.is_broken(); }));
     EXPECT_TRUE(worker_.call([&] { return broke.ours.is_broken(); }));
+}
+
+// --- what is thrown
+
+TEST_F(loop_test, ends_the_connection_whose_handler_throws) {
+    auto& c = connect();
+    worker_.call([&c] {
+        c.handler.then = [&c] {
+            c.handler.then = [] {};
+            throw std::runtime_error{"no memory"};
+        };
+    });
+    write_all(c.sockets.peer, "a");
+    EXPECT_EQ(read_exactly(c.sockets.peer, 1), "");
+    EXPECT_TRUE(worker_.call([&c] { return c.ours.hung_up(); }));
+}
+
+TEST_F(loop_test, outlives_a_handler_that_throws_once_its_stream_is_gone) {
+    auto& c = connect();
+    worker_.call([this, &c] {
+        c.handler.then = [this] {
+            const auto dying = std::move(connections_[0]);
+            dying->ours.close();
+            throw std::runtime_error{"no memory"};
+        };
+    });
+    const descriptor peer{worker_.call([&c] { return c.sockets.peer.release(); })};
+    write_all(peer, "a");
+    EXPECT_EQ(read_exactly(peer, 1), "");
+}
+
+TEST(loop, goes_on_with_the_next_task_when_one_throws) {
+    loop l;
+    bool ran = false;
+    l.post([] { throw std::runtime_error{"no memory"}; });
+    l.post([&ran] { ran = true; });
+    l.stop();
+    l.run();
+    EXPECT_TRUE(ran);
 }
 
 // --- streams that die

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <random>
+#include <stdexcept>
 #include <vector>
 
 namespace pgweir::net {
@@ -98,6 +99,29 @@ TEST(timer_wheel, has_nothing_to_wait_for_once_all_have_fired) {
     w.set(a, start + 30ms);
     w.advance(start + 1s);
     EXPECT_EQ(w.next(), base::never);
+}
+
+TEST(timer_wheel, calls_a_timer_that_threw_again_a_second_later) {
+    timer_wheel w{start};
+    alarm a;
+    a.then = [] { throw std::runtime_error{"no memory"}; };
+    w.set(a, start + 10ms);
+    walk(w, start, start + 500ms);
+    EXPECT_EQ(a.rings, 1);
+    a.then = [] {};
+    walk(w, start + 500ms, start + 5s);
+    EXPECT_EQ(a.rings, 2);
+}
+
+TEST(timer_wheel, fires_the_others_when_a_timer_throws) {
+    timer_wheel w{start};
+    alarm broken;
+    alarm sound;
+    broken.then = [] { throw std::runtime_error{"no memory"}; };
+    w.set(broken, start + 10ms);
+    w.set(sound, start + 10ms);
+    walk(w, start, start + 500ms);
+    EXPECT_EQ(sound.rings, 1);
 }
 
 TEST(timer_wheel, forgets_the_deadline_of_a_timer_that_fired) {
