@@ -1,6 +1,7 @@
 """The pool: its bounds, its queue, its timeouts, and what it does when a server goes away."""
 
 import signal
+import socket
 import statistics
 import threading
 import time
@@ -827,6 +828,44 @@ def test_a_client_in_a_transaction_is_not_idle(cluster, pooler, database):
         assert client.silent_for(2)
 
 
+def _reader_of_much(weir, database):
+    """A client that was sent far more than any buffer takes, and has begun to read it."""
+    reader = Wire(weir.address, receive_buffer=4096)
+    reader.login("app", database, "app-secret")
+    reader.send(wire.query("select repeat('x', 1000) from generate_series(1, 50000)"))
+    reader.sock.recv(1, socket.MSG_PEEK)
+    return reader
+
+
+def test_a_client_that_reads_nothing_makes_room_for_those_who_wait(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"size": 1}, "timeouts": {"client_stall": "1s"}}, [database])
+    reader = _reader_of_much(weir, database)
+    with weir.wire("app", database) as waiter:
+        assert waiter.value("select 1") == "1"
+    assert len(reader.raw_until_closed()) < 50_000_000
+
+
+def test_a_client_that_reads_nothing_stays_while_nobody_waits(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"size": 1}, "timeouts": {"client_stall": "500ms"}},
+                  [database])
+    reader = _reader_of_much(weir, database)
+    time.sleep(2.5)
+    assert len(wire.rows(reader.read_until("Z"))) == 50_000
+
+
+def test_a_slow_reader_stays_although_others_wait(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"size": 1}, "timeouts": {"client_stall": "2s"}}, [database])
+    reader = _reader_of_much(weir, database)
+    with weir.wire("app", database) as waiter:
+        waiter.send(wire.query("select 1"))
+        waiting(weir, database)
+        for _ in range(60):
+            reader.buffer += reader.sock.recv(4096)
+            time.sleep(0.1)
+        assert len(wire.rows(reader.read_until("Z"))) == 50_000
+        assert wire.rows(waiter.read_until("Z")) == [["1"]]
+
+
 def test_a_user_s_timeout_overrides_the_database_s(cluster, pooler, database):
     weir = pooler(cluster, {"timeouts": {"client_idle": "300ms"},
                             "user": {"other": {"timeouts": {"client_idle": "60s"}}}}, [database])
@@ -836,7 +875,6 @@ def test_a_user_s_timeout_overrides_the_database_s(cluster, pooler, database):
 
 
 def test_a_busy_server_that_stops_answering_a_connect_is_given_up(cluster, pooler, database):
-    import socket
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(16)  # accepts in the kernel, never answers

@@ -115,6 +115,7 @@ const section_rules<timeout_settings>& timeout_rules() {
         rule("query_wait", &s::query_wait, timeout),
         rule("idle_in_transaction", &s::idle_in_transaction, timeout),
         rule("transaction", &s::transaction, timeout),
+        rule("client_stall", &s::client_stall, timeout),
         rule("shutdown", &s::shutdown, timeout),
     };
     return rules;
@@ -194,6 +195,7 @@ const section_rules<user_timeout_overrides>& user_timeout_rules() {
         rule("query_wait", &s::query_wait, timeout),
         rule("idle_in_transaction", &s::idle_in_transaction, timeout),
         rule("transaction", &s::transaction, timeout),
+        rule("client_stall", &s::client_stall, timeout),
     };
     return rules;
 }

@@ -75,6 +75,7 @@ timeout_settings effective_timeouts(const database_settings& database, const use
         lay_over(timeouts.query_wait, user->timeouts.query_wait);
         lay_over(timeouts.idle_in_transaction, user->timeouts.idle_in_transaction);
         lay_over(timeouts.transaction, user->timeouts.transaction);
+        lay_over(timeouts.client_stall, user->timeouts.client_stall);
     }
     return timeouts;
 }

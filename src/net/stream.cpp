@@ -4,6 +4,8 @@
 #include "pgweir/net/loop.hpp"
 
 #include <cerrno>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utility>
@@ -81,6 +83,11 @@ io_result stream::send(std::span<const iovec> pieces) noexcept {
         const bool again = errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS;
         return {0, again ? io_status::would_block : io_status::closed};
     }
+}
+
+std::size_t stream::unacknowledged() const noexcept {
+    int size = 0;
+    return ::ioctl(fd_, SIOCOUTQ, &size) == 0 && size > 0 ? static_cast<std::size_t>(size) : 0;
 }
 
 void stream::shut_down_sending() noexcept {

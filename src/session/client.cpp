@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <limits>
 #include <unistd.h>
 
 namespace pgweir::session {
@@ -16,6 +17,11 @@ namespace {
 constexpr auto closing_patience = std::chrono::seconds{2};
 // How long PostgreSQL may take to obey a cancel request before the connection is given up.
 constexpr auto cancel_patience = std::chrono::seconds{5};
+
+// How often a client that may have stopped reading is looked at.
+base::duration stall_check_period(config::milliseconds limit) noexcept {
+    return std::min<base::duration>(limit / 4, std::chrono::seconds{1});
+}
 
 constexpr protocol::error_fields idle_too_long{
     .severity = "FATAL",
@@ -82,6 +88,12 @@ base::time_point client::deadline() const noexcept {
         case phase::waiting: return after(since_, slice_->timeouts().query_wait);
         case phase::active: break;
     }
+    const bool may_stall = channel_.has_backlog() && slice_->timeouts().client_stall.count() != 0;
+    return may_stall ? std::min(request_deadline(), stall_check_) : request_deadline();
+}
+
+// When an active client has used up the time for what it is doing.
+base::time_point client::request_deadline() const noexcept {
     if (cancelled_) {
         return since_ + cancel_patience;
     }
@@ -177,6 +189,13 @@ void client::on_timer() try {
         case phase::closing: return die();
         default: return;
     }
+    if (is_stalled()) {
+        PGWEIR_LOG(warn, "client {}: reads nothing while others wait, closing", id_);
+        return leave(false);
+    }
+    if (now() < request_deadline()) {
+        return arm_timer();
+    }
     const auto& own = slice_->timeouts();
     const auto expired = [this](base::time_point since, config::milliseconds limit) {
         return limit.count() != 0 && since != base::no_time && now() >= since + limit;
@@ -209,6 +228,30 @@ void client::on_timer() try {
     arm_timer();
 } catch (const std::exception& e) {
     give_up(e);
+}
+
+// A backlog towards an active client has begun. How much it reads is asked by the timer: that takes
+// a system call.
+void client::watch_reading() {
+    stall_since_ = now();
+    stall_check_ = now() + stall_check_period(slice_->timeouts().client_stall);
+    stall_left_ = std::numeric_limits<std::size_t>::max();
+    arm_timer();
+}
+
+// Has an active client read nothing of its answer for too long, while somebody needs its server?
+bool client::is_stalled() noexcept {
+    const auto limit = slice_->timeouts().client_stall;
+    if (!channel_.has_backlog() || limit.count() == 0 || now() < stall_check_) {
+        return false;
+    }
+    const auto left = channel_.unread();
+    if (left < stall_left_) {
+        stall_left_ = left;
+        stall_since_ = now();
+    }
+    stall_check_ = now() + stall_check_period(limit);
+    return now() - stall_since_ >= limit && slice_->common().waiting.load() != 0;
 }
 
 void client::on_refused(const pool::connect_failure& why) try {

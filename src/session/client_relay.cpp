@@ -278,6 +278,9 @@ void client::pump_server() {
     if (!sent) {
         return leave(false);
     }
+    if (channel_.has_backlog()) {
+        watch_reading();
+    }
     if (refused) {
         return fail({.severity = "FATAL",
                      .sqlstate = "25001",

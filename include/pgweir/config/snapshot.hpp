@@ -78,7 +78,8 @@ struct timeout_settings {
     milliseconds query_wait{120'000};  // waiting for a server
     milliseconds idle_in_transaction{0};
     milliseconds transaction{0};
-    milliseconds shutdown{30'000};  // SIGTERM: how long transactions may take to finish
+    milliseconds client_stall{60'000};  // reading nothing of an answer while others wait
+    milliseconds shutdown{30'000};      // SIGTERM: how long transactions may take to finish
 };
 
 // [pool], and what a database or a user says differently.
@@ -126,6 +127,7 @@ struct user_timeout_overrides {
     std::optional<milliseconds> query_wait;
     std::optional<milliseconds> idle_in_transaction;
     std::optional<milliseconds> transaction;
+    std::optional<milliseconds> client_stall;
 };
 
 // [user.NAME]

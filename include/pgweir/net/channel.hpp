@@ -46,6 +46,10 @@ public:
     // Sends what is queued. False: the connection broke.
     [[nodiscard]] bool flush();
     [[nodiscard]] bool has_backlog() const noexcept { return !out_.empty(); }
+    // Bytes given to send() that the peer has not taken yet. A system call.
+    [[nodiscard]] std::size_t unread() const noexcept {
+        return out_.size() + stream_.unacknowledged();
+    }
     void drop_all() noexcept {
         in_.reset();
         out_.reset();

@@ -59,6 +59,8 @@ public:
     io_result receive(std::span<char> into) noexcept;
     // One sendmsg of all pieces; short when the kernel's buffer is full.
     io_result send(std::span<const iovec> pieces) noexcept;
+    // Bytes sent that the peer's kernel has not taken yet. A system call.
+    [[nodiscard]] std::size_t unacknowledged() const noexcept;
     // No more will be sent; the peer sees end of file once it has read all.
     void shut_down_sending() noexcept;
     // Neither side will send more; both see end of file.

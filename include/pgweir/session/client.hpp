@@ -104,6 +104,9 @@ private:
     void enter(phase p);
     void arm_timer();
     [[nodiscard]] base::time_point deadline() const noexcept;
+    [[nodiscard]] base::time_point request_deadline() const noexcept;
+    void watch_reading();
+    [[nodiscard]] bool is_stalled() noexcept;
     [[nodiscard]] base::time_point now() const noexcept { return home_.loop().now(); }
     void send_or_leave(std::string_view bytes);
     // Tells the client why, unless it has only part of a message yet, then closes. What is queued
@@ -134,9 +137,13 @@ private:
     cancel_key key_;
     base::time_point since_;              // when the phase began
     base::time_point login_since_;        // when the connection came
-    base::time_point query_since_;        // the oldest unanswered request; no_time: none
+    base::time_point query_since_;        // begin of the request now being answered; no_time: none
     base::time_point transaction_since_;  // no_time: none
-    std::uint32_t connected_at_ = 0;      // seconds since 1970
+    // Valid while the channel of an active client has a backlog.
+    base::time_point stall_since_;    // when the client was last seen to read
+    base::time_point stall_check_;    // when to look again
+    std::size_t stall_left_ = 0;      // what it had not read then
+    std::uint32_t connected_at_ = 0;  // seconds since 1970
     std::unique_ptr<login> login_;
     std::unique_ptr<local_session> local_;
     struct refusal;

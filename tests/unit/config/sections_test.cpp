@@ -77,6 +77,7 @@ query = "3s"
 query_wait = "4s"
 idle_in_transaction = "5s"
 transaction = "6s"
+client_stall = "8s"
 shutdown = "7s"
 )");
     EXPECT_EQ(s->timeouts.client_login, 1s);
@@ -85,6 +86,7 @@ shutdown = "7s"
     EXPECT_EQ(s->timeouts.query_wait, 4s);
     EXPECT_EQ(s->timeouts.idle_in_transaction, 5s);
     EXPECT_EQ(s->timeouts.transaction, 6s);
+    EXPECT_EQ(s->timeouts.client_stall, 8s);
     EXPECT_EQ(s->timeouts.shutdown, 7s);
 }
 
@@ -211,6 +213,7 @@ query = 0
 client_idle = "3s"
 query_wait = "4s"
 idle_in_transaction = "5s"
+client_stall = "6s"
 )");
     const auto timeouts = effective_timeouts(s->databases.at("shop"), s->find_user("ann"));
     EXPECT_EQ(timeouts.query, 0s);
@@ -218,6 +221,7 @@ idle_in_transaction = "5s"
     EXPECT_EQ(timeouts.client_idle, 3s);
     EXPECT_EQ(timeouts.query_wait, 4s);
     EXPECT_EQ(timeouts.idle_in_transaction, 5s);
+    EXPECT_EQ(timeouts.client_stall, 6s);
 }
 
 TEST(Sections, UnknownUserGetsWhatTheDatabaseSays) {
