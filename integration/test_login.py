@@ -445,3 +445,15 @@ def test_half_open_logins_do_not_keep_logged_in_clients_from_working(cluster, po
         assert client.value("select 1") == "1"
         for other in half_open:
             other.close()
+
+
+def test_clients_whose_server_is_down_leave_room_for_other_logins(own_cluster, pooler):
+    own_cluster.stop()
+    weir = pooler(own_cluster, {"limits": {"max_login_clients": 2}, "auth": {"method": "trust"}})
+    held = []
+    for number in range(5):
+        held.append(weir.wire().send(wire.startup({"user": "app", "database": "shop"})))
+        until(lambda: (weir.pool() or {}).get("cl_waiting") == number + 1,  # noqa: B023
+              what="another waiting client")
+    for client in held:
+        client.close()

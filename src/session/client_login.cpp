@@ -307,6 +307,8 @@ void client::on_authenticated() {
             startup.user,
             {*dialogue.client_key(), dialogue.verifier()->salt, dialogue.verifier()->iterations});
     }
+    // Who is known may wait for a server without keeping others, such as cancel requests, out.
+    in_login_.reset();
     const auto* services = home_.all().services;
     if (services != nullptr && services->serves(startup.database)) {
         return open_local(user->console);
@@ -379,7 +381,6 @@ void client::send_welcome(std::string_view parameters) {
     protocol::message_writer{out}.begin('K').put_int32(key_.pid).put_int32(key_.secret).end();
     protocol::append_ready(out, 'I');
     login_.reset();
-    in_login_.reset();
     enter(local_ ? phase::local : phase::idle);
     if (home_.snapshot().log.connections) {
         PGWEIR_LOG(info, "client {}: logged in as {}", id_, user_);

@@ -58,7 +58,7 @@ struct auth_settings {
 // [limits]
 struct limit_settings {
     unsigned max_clients = 10'000;
-    unsigned max_login_clients = 2'000;  // connections that are not logged in yet
+    unsigned max_login_clients = 2'000;  // connections that have not proved yet who they are
 };
 
 // [tcp]; both legs.

@@ -35,7 +35,7 @@ struct fleet {
     auth::digest mock_seed{};
     std::vector<worker*> workers;
     std::atomic<unsigned> clients = 0;        // logged in or not
-    std::atomic<unsigned> login_clients = 0;  // not logged in yet
+    std::atomic<unsigned> login_clients = 0;  // not authenticated yet
     std::atomic<unsigned> max_clients = 0;    // replaced on reload
     std::atomic<unsigned> max_login_clients = 0;
     // Any thread: reloads the configuration on the control thread, then calls `done` there.
