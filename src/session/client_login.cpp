@@ -258,7 +258,7 @@ void client::take(auth::client_login::step s) {
             return send_or_leave(out);
         }
         case kind::hash: {
-            phase_ = phase::hashing;  // the login's deadline goes on
+            enter(phase::hashing);
             if (!self_) {
                 self_ = std::make_shared<client*>(this);
             }
@@ -267,7 +267,7 @@ void client::take(auth::client_login::step s) {
                 [weak = std::weak_ptr{self_}](const auth::scram_keys& keys) {
                     const auto alive = weak.lock();
                     if (alive && (*alive)->phase_ == phase::hashing) {
-                        (*alive)->phase_ = phase::authenticating;
+                        (*alive)->enter(phase::authenticating);
                         (*alive)->take((*alive)->login_->dialogue->on_hashed(keys));
                         if ((*alive)->phase_ == phase::authenticating) {
                             (*alive)->read_login();
