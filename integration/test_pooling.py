@@ -758,6 +758,24 @@ def test_idle_in_transaction_ends_with_25P03(cluster, pooler, database):
         _ends_with(client, "25P03")
 
 
+def test_idle_in_a_batch_without_sync_ends_with_25P03(cluster, pooler, database):
+    weir = _pool_of_one(cluster, pooler, database,
+                        timeouts={"idle_in_transaction": "500ms"})
+    with weir.wire("app", database) as client:
+        client.send(INSERT).read_until("C")
+        _ends_with(client, "25P03")
+
+
+def test_a_batch_that_waits_for_its_client_is_no_running_query(cluster, pooler, database):
+    weir = _pool_of_one(cluster, pooler, database, timeouts={"query": "500ms"})
+    with weir.wire("app", database) as client:
+        client.send(INSERT).read_until("C")
+        assert client.silent_for(1.5)
+        client.send(wire.parse("select pg_sleep(67)") + wire.bind()
+                    + wire.execute() + wire.SYNC)
+        assert sqlstates(client.read_until("Z")) == ["57014"]
+
+
 def test_the_transaction_of_an_idle_client_is_rolled_back(cluster, pooler, database):
     weir = pooler(cluster, {"timeouts": {"idle_in_transaction": "500ms"}}, [database])
     with weir.wire("app", database) as client:

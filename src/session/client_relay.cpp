@@ -179,7 +179,6 @@ void client::forward(std::string_view data) {
     using stop = protocol::frontend_stream::stop;
     auto& server = *lease_;
     auto& ledger = server.ledger();
-    const bool was_quiet = ledger.is_empty();
     piece_list pieces;
     auto why = stop::close_unnamed;
     while (why == stop::close_unnamed) {
@@ -197,7 +196,7 @@ void client::forward(std::string_view data) {
         pieces.add(protocol::flush_message);
         ledger_full_ = true;
     }
-    if (was_quiet && !ledger.is_empty() && query_since_ == base::no_time) {
+    if (query_since_ == base::no_time && ledger.owes_reply()) {
         query_since_ = now();
         if (transaction_since_ == base::no_time) {
             transaction_since_ = now();
@@ -298,7 +297,9 @@ void client::pump_server() {
     if (settled && on_settled()) {
         return;
     }
-    if (is_ready && !settled) {
+    if (query_since_ != base::no_time && !server.ledger().owes_reply()) {
+        on_batch_paused();
+    } else if (is_ready && !settled) {
         arm_timer();
     }
     if (ledger_full_ && server.ledger().outstanding() < protocol::ledger::capacity / 2) {
@@ -330,6 +331,16 @@ bool client::on_ready(bool settled) {
     }
     transaction_since_ = next;
     return false;
+}
+
+// All that was sent of a batch is answered, and its Sync is still to come: from now on the client
+// is idle in a transaction.
+void client::on_batch_paused() {
+    slice_->traffic().query_us += microseconds(now() - query_since_);
+    query_since_ = base::no_time;
+    cancelled_ = false;
+    since_ = now();
+    arm_timer();
 }
 
 // All that was asked is answered. True when the server was given back, or the client is gone.

@@ -65,6 +65,9 @@ public:
     [[nodiscard]] bool is_empty() const noexcept {
         return head_ == runs_.size() && !skipping_ && !copy_in_ && !open_;
     }
+    // The server has something to answer. Without that, and not empty: it waits for the client to
+    // go on with its batch.
+    [[nodiscard]] bool owes_reply() const noexcept { return head_ != runs_.size(); }
     // After an extended-protocol error with no Sync sent yet: what is sent now is ignored.
     [[nodiscard]] bool is_skipping() const noexcept { return skipping_; }
     [[nodiscard]] bool is_copying_in() const noexcept { return copy_in_; }

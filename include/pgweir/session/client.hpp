@@ -90,6 +90,7 @@ private:
     void forward(std::string_view data);
     void pump_server();
     bool on_ready(bool settled);
+    void on_batch_paused();
     bool on_settled();
     bool give_back();
     void read_on();

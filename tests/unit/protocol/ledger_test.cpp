@@ -64,6 +64,15 @@ TEST(ledger, expects_nothing_at_first) {
     EXPECT_EQ(l.received('Z'), verdict::violation);
 }
 
+TEST(ledger, owes_no_reply_while_an_answered_batch_waits_for_its_sync) {
+    ledger l;
+    send(l, request::parse);
+    EXPECT_TRUE(l.owes_reply());
+    EXPECT_EQ(l.received('1'), verdict::ok);
+    EXPECT_FALSE(l.owes_reply());
+    EXPECT_FALSE(l.is_empty());
+}
+
 TEST(ledger, takes_no_end_of_a_query_that_was_not_answered) {
     ledger l;
     send(l, request::query);
