@@ -130,7 +130,10 @@ void client::pump_client() {
     }
     if (ledger_full_ || lease_->channel().has_backlog()) {
         // Not being read, a client that is gone shows by this alone.
-        return channel_.stream().is_broken() ? leave(false) : void();
+        if (channel_.stream().is_broken()) {
+            leave(false);
+        }
+        return;
     }
     if (!channel_.has_input()) {
         return;
