@@ -60,19 +60,29 @@ PARAMETRISED = [
     ("select $1::int", []), ("select 1", ["surplus"]), ("selct $1", ["1"]), ("", []),
     ("update items set name = $1 where id = $2::int", ["u", "4"]),
 ]
+REMOVALS = [
+    "deallocate s1", "deallocate all", "DEALLOCATE PREPARE \"s2\" ;", "deallocate nowhere",
+    "deallocate \"S1\"", "discard all", "deallocate s3 -- no more", "begin; deallocate all; commit",
+]
+NAMES = ["", "", "s1", "s2", "s3", "s" * 70 + "1", "s" * 70 + "2"]
 INT4PL = 177
 
 
 class Conversation:
     """Makes exchanges. Without `session`, nothing outlives its transaction but table rows:
-    no settings, names or listeners, and no Bind of a statement parsed in an earlier one."""
+    no settings, names or listeners, and no Bind of a statement parsed in an earlier one. With
+    `prepared`, statements do, named and unnamed ones."""
 
-    def __init__(self, rng, session):
-        self.rng, self.session = rng, session
+    def __init__(self, rng, session, prepared=False):
+        self.rng, self.session, self.prepared = rng, session, prepared
 
     def sql(self):
-        pools = [ANYWHERE, BLOCKS] + ([SESSION] if self.session else [])
-        return self.rng.choice(self.rng.choices(pools, [3, 2, 2][: len(pools)])[0])
+        pools = [(ANYWHERE, 6), (BLOCKS, 4)]
+        if self.session:
+            pools.append((SESSION, 4))
+        if self.prepared:
+            pools.append((REMOVALS, 1))
+        return self.rng.choice(self.rng.choices(*zip(*pools, strict=True))[0])
 
     def exchange(self):
         """The messages of one exchange; it ends outside COPY and with everything synced."""
@@ -108,10 +118,15 @@ class Conversation:
         text, values = (rng.choice(PARAMETRISED) if rng.random() < 0.6 else (self.sql(), []))
         if text.startswith("copy") and "from" in text:
             text = "select 1"
-        name = rng.choice(["", "", "s1", "s2"]) if self.session else ""
+        keeps = self.session or self.prepared
+        name = rng.choice(NAMES) if keeps else ""
+        if text in REMOVALS:
+            name = ""  # a named statement that deallocates another is not followed
         portal = rng.choice(["", "", "", "p1"])
         out = [wire.parse(text, name)]
-        if self.session and rng.random() < 0.25:
+        if self.prepared and rng.random() < 0.3:
+            out.insert(0, wire.close("S", name))
+        if keeps and rng.random() < 0.4:
             out = []  # whatever an earlier batch left under this name, or nothing
         if rng.random() < 0.4:
             out.append(wire.describe("S", name))
@@ -125,10 +140,10 @@ class Conversation:
             out.append(wire.close(rng.choice("SP"), rng.choice([name, portal, "nowhere"])))
         return out
 
-    def _rows(self):
+    def _rows(self, bad=True):
         good = [b"%d\tcopied %d\t1.5\t\\N\n" % (n, n) for n in range(1000, 1003)]
-        bad = [b"not a number\tx\t1\t\\N\n", b"1\n", b"\\.\n"]
-        rows = good + ([self.rng.choice(bad)] if self.rng.random() < 0.3 else [])
+        faults = [b"not a number\tx\t1\t\\N\n", b"1\n", b"\\.\n"]
+        rows = good + ([self.rng.choice(faults)] if bad and self.rng.random() < 0.3 else [])
         data = b"".join(rows) + b"2000\tlong\t1\t" + b"v" * self.rng.choice([1, 9000]) + b"\n"
         cut = self.rng.randint(0, len(data))
         return [wire.copy_data(data[:cut]), wire.copy_data(data[cut:])]
@@ -138,8 +153,10 @@ class Conversation:
         noise = self.rng.choice([[], [], [FLUSH], [SYNC]])
         sql = self.rng.choice(["copy items from stdin", "copy items from stdin; select 'after'",
                                "copy nowhere from stdin"])
-        # A Sync within COPY is ignored, but one that comes after an early failure is answered.
-        return [wire.query(sql), *self._rows(), *noise, end]
+        # A Sync within COPY is ignored, but one that comes after an early failure is answered, when
+        # the server may be gone already.
+        rows = self._rows(bad=noise != [SYNC] or "nowhere" in sql)
+        return [wire.query(sql), *rows, *noise, end]
 
     def copy_in_extended(self):
         end = self.rng.choice([COPY_DONE, COPY_DONE, COPY_FAIL])

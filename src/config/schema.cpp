@@ -136,6 +136,8 @@ const section_rules<pool_settings>& pool_rules() {
         rule("server_check_delay", &s::server_check_delay, timeout),
         rule("server_close_timeout", &s::server_close_timeout, timeout),
         rule("clean", &s::clean, cleanings),
+        rule("max_prepared_statements", &s::max_prepared_statements,
+             whole_number<unsigned>{0, 100'000}),
     };
     return rules;
 }

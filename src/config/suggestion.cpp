@@ -28,7 +28,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 using renamed = std::pair<std::string_view, std::string_view>;
-constexpr std::array<renamed, 42> pgbouncer_names{{
+constexpr std::array<renamed, 43> pgbouncer_names{{
     {"auth_type", "auth.method"},
     {"client_idle_timeout", "timeouts.client_idle"},
     {"client_login_timeout", "timeouts.client_login"},
@@ -50,6 +50,7 @@ constexpr std::array<renamed, 42> pgbouncer_names{{
     {"auth_file", "user.NAME.password"},
     {"admin_users", "user.NAME.console"},
     {"stats_users", "user.NAME.console"},
+    {"max_prepared_statements", "pool.max_prepared_statements"},
     {"min_pool_size", "pool.min_size"},
     {"pool_mode", "pool.mode"},
     {"pool_size", "pool.size"},

@@ -356,7 +356,7 @@ void server::prepare_for(waiter& w) {
     enter(phase::cleaning);
     auto& home = slice_->home();
     home.loop().timers().set(*this, home.loop().now() + slice_->pool().server_connect_timeout);
-    ask(preparation_sql(false, next_settings_.get()));
+    ask(preparation_sql(cleansing::settings, next_settings_.get()));
 }
 
 void server::clean() {
@@ -369,7 +369,11 @@ void server::clean() {
         ask("ROLLBACK");
     }
     if (state_ == phase::cleaning) {
-        ask(preparation_sql(true, next_settings_.get()));
+        // Shared statements stay; those under names of clients cannot be told apart from them.
+        const bool all = marks_.has_statements ||
+                         slice_->pool().clean == config::cleaning::always ||
+                         slice_->pool().mode == config::pool_mode::session;
+        ask(preparation_sql(all ? cleansing::all : cleansing::session, next_settings_.get()));
     }
 }
 
@@ -464,6 +468,19 @@ void server::on_error(const protocol::error_fields& error, protocol::origin owne
     }
 }
 
+void server::on_settlement(const protocol::ledger::settlement& s) {
+    if (auto* client = user_ == nullptr ? nullptr : user_->statements()) {
+        statements_.finish(s, *client, marks_);
+    }
+}
+
+void server::on_deallocated() {
+    statements_.forget_all();
+    if (auto* client = user_ == nullptr ? nullptr : user_->statements()) {
+        client->forget_all();
+    }
+}
+
 void server::become_available() {
     enter(phase::idle);
     if (channel_.stream().readable()) {
@@ -555,6 +572,7 @@ void server::close(ending how) {
     if (state_ == phase::closing) {
         return;
     }
+    statements_.abandon();
     permit_.leave();
     if (auto* w = preparing_for_) {
         set_preparing(nullptr);

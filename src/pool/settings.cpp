@@ -2,6 +2,8 @@
 #include "pgweir/pool/settings.hpp"
 
 #include <algorithm>
+#include <array>
+#include <iterator>
 
 namespace pgweir::pool {
 namespace {
@@ -35,6 +37,14 @@ std::string make_apply_sql(const std::vector<std::pair<std::string, std::string>
     return sql;
 }
 
+// All settings may, but for those known to do nothing of the kind.
+bool may_change_parsing(std::string_view name) noexcept {
+    constexpr std::array<std::string_view, 6> harmless{
+        "application_name",  "client_min_messages", "lock_timeout",
+        "statement_timeout", "transaction_timeout", "idle_in_transaction_session_timeout"};
+    return std::ranges::find(harmless, name) == harmless.end();
+}
+
 }  // namespace
 
 std::string_view settings::value_of(std::string_view name) const noexcept {
@@ -46,13 +56,18 @@ std::string_view settings::value_of(std::string_view name) const noexcept {
     return {};
 }
 
-std::string preparation_sql(bool clean, const settings* next) {
+std::string preparation_sql(cleansing what, const settings* next) {
     // RESET ALL leaves role and session_authorization alone. DISCARD ALL does the same work as the
-    // longer list, but cannot share an implicit transaction with the settings that follow.
-    std::string sql = clean ? "CLOSE ALL; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; "
-                              "UNLISTEN *; SELECT pg_catalog.pg_advisory_unlock_all(); "
-                              "DISCARD TEMP; DISCARD SEQUENCES; DEALLOCATE ALL"
-                            : "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL";
+    // longest list, but cannot share an implicit transaction with the settings that follow.
+    std::string sql = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL";
+    if (what != cleansing::settings) {
+        sql = "CLOSE ALL; " + sql +
+              "; UNLISTEN *; SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; "
+              "DISCARD SEQUENCES";
+    }
+    if (what == cleansing::all) {
+        sql += "; DEALLOCATE ALL";
+    }
     if (next != nullptr && !next->apply_sql.empty()) {
         sql += "; " + next->apply_sql;
     }
@@ -76,16 +91,28 @@ settings_ptr settings_store::intern(std::vector<std::pair<std::string, std::stri
         }
     }
     auto sql = make_apply_sql(unique);
+    std::vector<std::pair<std::string, std::string>> parsing;
+    std::ranges::copy_if(unique, std::back_inserter(parsing),
+                         [](const auto& v) { return may_change_parsing(v.first); });
+    auto parsing_sql = make_apply_sql(parsing);
 
     const std::lock_guard lock{mutex_};
     if (known_.size() >= sweep_at_) {
         std::erase_if(known_, [](const auto& entry) { return entry.second.expired(); });
+        std::erase_if(parsings_, [](const auto& entry) { return entry.second.expired(); });
         sweep_at_ = std::max<std::size_t>(64, known_.size() * 2);
     }
     auto& entry = known_[sql];
     auto found = entry.lock();
     if (!found) {
-        found = std::make_shared<const settings>(settings{std::move(unique), std::move(sql)});
+        auto& same = parsings_[parsing_sql];
+        auto shared = same.lock();
+        if (!shared) {
+            shared = std::make_shared<const std::string>(std::move(parsing_sql));
+            same = shared;
+        }
+        found = std::make_shared<const settings>(
+            settings{std::move(unique), std::move(sql), std::move(shared)});
         entry = found;
     }
     return found;

@@ -45,7 +45,10 @@ void waiter::withdraw() noexcept {
 }
 
 slice::slice(slices& home, shelf_ptr s)
-    : home_{home}, shelf_{std::move(s)}, traffic_{&home.traffic_of(shelf_->key.database)} {}
+    : home_{home},
+      shelf_{std::move(s)},
+      traffic_{&home.traffic_of(shelf_->key.database)},
+      statements_{home.index()} {}
 
 slice::~slice() {
     while (!waiters_.empty()) {

@@ -2,6 +2,7 @@
 #include "pgweir/protocol/backend_stream.hpp"
 
 #include "pgweir/protocol/frame.hpp"
+#include "pgweir/protocol/statement.hpp"
 
 #include <algorithm>
 
@@ -17,6 +18,21 @@ constexpr bool has_meaning(char type) noexcept {
 // among them, since our own requests next to a client's cannot fail but by a FATAL.
 constexpr bool is_unasked(char type) noexcept {
     return type == 'N' || type == 'S' || type == 'A' || type == 'E';
+}
+
+void take_tag(tag_effect effect, session_marks& marks, origin owner, backend_listener& listener) {
+    using e = tag_effect;
+    const auto is = [effect](auto... kinds) { return ((effect == kinds) || ...); };
+    if (is(e::deallocated)) {
+        listener.on_deallocated();
+    }
+    if (owner == origin::client) {
+        marks.dirty = marks.dirty || is(e::dirty, e::settings, e::prepared, e::deallocated);
+        marks.changes_parsing =
+            marks.changes_parsing || is(e::settings, e::prepared, e::deallocated);
+        marks.has_statements = marks.has_statements || is(e::prepared);
+        marks.permanent = marks.permanent || is(e::permanent);
+    }
 }
 
 }  // namespace
@@ -35,11 +51,7 @@ bool backend_stream::inspect(char type,
             status_ = body[0];
             return true;
         case 'C':
-            if (owner == origin::client) {
-                const auto effect = effect_of_tag(body.substr(0, body.find('\0')));
-                marks.dirty = marks.dirty || effect == tag_effect::dirty;
-                marks.permanent = marks.permanent || effect == tag_effect::permanent;
-            }
+            take_tag(effect_of_tag(body.substr(0, body.find('\0'))), marks, owner, listener);
             return true;
         case 'S': {
             const auto name_end = body.find('\0');
@@ -52,7 +64,9 @@ bool backend_stream::inspect(char type,
                 return false;
             }
             // A setting that changes while a client is served may be that client's doing.
-            marks.dirty = marks.dirty || owner == origin::client;
+            if (owner == origin::client) {
+                marks.add(text_effect::settings);
+            }
             listener.on_parameter(body.substr(0, name_end), value.substr(0, value_end));
             return true;
         }
@@ -74,6 +88,9 @@ backend_stream::step backend_stream::scan(std::string_view data,
     bool to_client = has_client && (at != 0 ? remain_to_client_ : true);
     bool decided = at != 0;
     while (at < data.size()) {
+        if (ledger.next_is_known()) {
+            return {at, to_client, stop::known};
+        }
         const auto rest = data.substr(at);
         if (rest.size() < header_size) {
             return {at, to_client, stop::held};
@@ -108,6 +125,13 @@ backend_stream::step backend_stream::scan(std::string_view data,
                        !inspect(f.type, rest.substr(header_size, f.size - header_size), marks,
                                 owner, listener)) {
                 return {at, to_client, stop::violation};
+            }
+            if (const auto settled = ledger.take_settlement()) {
+                listener.on_settlement(settled);
+            }
+            if (f.type == 'E' && mine && whole &&
+                rest.substr(0, f.size).find(shared_prefix) != std::string_view::npos) {
+                return {at + f.size, true, stop::named, f.size};
             }
             if (verdict == ledger::verdict::ready) {
                 return {at + f.size, mine, ledger.is_empty() ? stop::idle : stop::ready};

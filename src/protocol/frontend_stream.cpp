@@ -35,6 +35,12 @@ bool length_is_sane(const frame& f) noexcept {
     return f.size >= header_size && f.size - 1 <= limit_of(f.type);
 }
 
+// Messages that go through statement_relay: all that PostgreSQL answers.
+constexpr bool concerns_relay(char type) noexcept {
+    return type == 'P' || type == 'B' || type == 'E' || type == 'S' || type == 'Q' || type == 'D' ||
+           type == 'C' || type == 'F';
+}
+
 std::optional<request> request_of(char type, std::string_view body) noexcept {
     switch (type) {
         case 'Q': return request::query;
@@ -88,64 +94,37 @@ first_look look_at_first(std::string_view data) noexcept {
     }
 }
 
-// The server may hold the unnamed statement of another client, or one of ours that is not our last,
-// which we parsed on another server. Parse and Query replace or drop it, and are not skipped, since
-// no batch of this link has come before; ahead of anything else in a batch we close it, so that a
-// Bind of ours gets 26000 and not a statement that is not meant. Messages outside of batches decide
-// nothing: our Close would open a batch whose Sync need not come.
-bool frontend_stream::must_close_unnamed(std::string_view head, session_marks& marks) noexcept {
-    bool replaces = false;
-    switch (head.front()) {
-        case 'Q': replaces = true; break;
-        case 'P': replaces = head.size() > header_size && head[header_size] == '\0'; break;
-        case 'B':
-        case 'C':
-        case 'D':
-        case 'E': break;
-        default: return false;
-    }
-    unnamed_is_settled_ = true;
-    if (marks.unnamed_owner == 0 ||
-        (marks.unnamed_owner == self_ && marks.unnamed_count == unnamed_count_)) {
-        return false;
-    }
-    marks.unnamed_owner = 0;
-    return !replaces;
-}
-
 // A message whose first bytes are at hand (all of it, or peek_size and more of a large one) is
 // about to be passed on.
 void frontend_stream::start(std::string_view head, ledger& ledger, session_marks& marks) {
     const char type = head.front();
     const auto body = head.substr(header_size);
-    if (const auto r = request_of(type, body)) {
+    const auto r = request_of(type, body);
+    if (r && (!relay_ || *r == request::copy_end)) {
         ledger.sent(*r, origin::client);
     }
-    if (type == 'P') {
-        if (!body.empty() && body.front() == '\0') {
-            marks.unnamed_owner = self_;
-            marks.unnamed_count = ++unnamed_count_;
-        } else {
-            marks.dirty = true;  // a named statement stays behind
-        }
+    if (type == 'P' && !relay_ && !body.empty() && body.front() != '\0') {
+        marks.dirty = marks.has_statements = true;
     }
     if (type == 'F') {
-        marks.dirty = true;  // by its OID it may call set_config or an advisory lock
+        marks.add(text_effect::settings);  // by its OID it may call set_config or a lock
     }
-    if (type == 'P' || type == 'Q') {
+    flushed_ = flushed_ || type == 'H';
+    // A shared statement is looked at once, and leaves its marks when it is bound.
+    const bool is_shared = relay_ && type == 'P' && !body.empty() && body.front() != '\0';
+    if ((type == 'P' && !is_shared) || type == 'Q') {
         probe_.restart();
-        marks.dirty = probe_.feed(body) || marks.dirty;
+        marks.add(probe_.feed(body));
     }
 }
 
-frontend_stream::step frontend_stream::scan(std::string_view data,
-                                            ledger& ledger,
-                                            session_marks& marks) {
+frontend_stream::step frontend_stream::scan(
+    std::string_view data, char status, ledger& ledger, session_marks& marks, byte_arena& arena) {
     std::size_t at = 0;
     if (remain_ != 0) {
         at = std::min<std::size_t>(remain_, data.size());
         if (probing_) {
-            marks.dirty = probe_.feed(data.substr(0, at)) || marks.dirty;
+            marks.add(probe_.feed(data.substr(0, at)));
         }
         remain_ -= static_cast<std::uint32_t>(at);
     }
@@ -169,13 +148,26 @@ frontend_stream::step frontend_stream::scan(std::string_view data,
         }
         // CopyData has nothing in it that we need to see, so it never waits for its end.
         const bool whole = f.size <= rest.size();
-        if (!whole && f.type != 'd' && (f.size <= hold_limit || rest.size() < peek_size)) {
+        const auto hold = relay_ && f.type == 'P' ? statement_limit : hold_limit;
+        if (!whole && f.type != 'd' && (f.size <= hold || rest.size() < peek_size)) {
             return {at, stop::held};
         }
         const auto head = rest.substr(0, f.size);
-        if (!unnamed_is_settled_ && must_close_unnamed(head, marks)) {
-            ledger.sent(request::close, origin::pooler);
-            return {at, stop::close_unnamed};
+        if (relay_ && concerns_relay(f.type)) {
+            using kind = statement_relay::step::kind;
+            const auto s = relay_->look(head, f, status, ledger, marks, arena);
+            switch (s.what) {
+                case kind::pass: break;
+                case kind::insert: return {at, stop::edit, s.bytes, 0};
+                case kind::wait: return {at, stop::wait};
+                case kind::full: return {at, stop::no_room};
+                case kind::too_long: return {at, stop::too_long};
+                case kind::replace:
+                    start(head, ledger, marks);
+                    remain_ = static_cast<std::uint32_t>(f.size - s.skip);
+                    probing_ = false;  // what is in sight has been looked at
+                    return {at, stop::edit, s.bytes, s.skip};
+            }
         }
         start(head, ledger, marks);
         at += head.size();

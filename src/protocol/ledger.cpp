@@ -14,7 +14,13 @@ constexpr bool ends_batch(request r) noexcept {
 
 }  // namespace
 
-void ledger::sent(request r, origin o) {
+void ledger::count(request r, std::size_t n, bool outstanding) noexcept {
+    const auto change = outstanding ? n : std::size_t{0} - n;
+    boundaries_ += ends_batch(r) ? change : 0;
+    executing_ += (ends_batch(r) && r != request::sync) || r == request::execute ? change : 0;
+}
+
+void ledger::sent(request r, origin o, bool tracked) {
     if (skipping_) {
         if (r != request::sync) {
             return;  // the server throws it away until it reads a Sync
@@ -34,14 +40,24 @@ void ledger::sent(request r, origin o) {
     if (r != request::copy_end) {
         open_ = !ends_batch(r);
     }
+    count(r, 1, true);
     if (head_ == runs_.size()) {
         runs_.clear();
         head_ = 0;
-    } else if (auto& last = runs_.back(); last.what == r && last.from == o && !last.begun) {
+    } else if (auto& last = runs_.back();
+               last.what == r && last.from == o && last.tracked == tracked && !last.begun) {
         ++last.count;
         return;
     }
-    runs_.push_back({r, o, false, 1});
+    runs_.push_back({r, o, tracked, false, false, 1});
+}
+
+std::string_view ledger::answer_known() {
+    const bool is_parse = runs_[head_].what == request::known_parse;
+    pop();
+    constexpr std::string_view parse_complete{"1\0\0\0\4", 5};
+    constexpr std::string_view close_complete{"3\0\0\0\4", 5};
+    return is_parse ? parse_complete : close_complete;
 }
 
 std::size_t ledger::outstanding() const noexcept {
@@ -54,7 +70,11 @@ std::size_t ledger::outstanding() const noexcept {
 
 void ledger::pop() {
     auto& front = runs_[head_];
-    front.begun = false;
+    count(front.what, 1, false);
+    if (front.tracked) {
+        ++(front.failed ? settlement_.failed : settlement_.done);
+    }
+    front.begun = front.failed = false;
     if (--front.count == 0) {
         ++head_;
     }
@@ -94,6 +114,7 @@ bool ledger::begin_copy_in() {
             if (--r.count != 0) {
                 --next;
             }
+            count(request::sync, eaten_syncs_, false);
             runs_.erase(runs_.begin() + static_cast<std::ptrdiff_t>(head_) + 1,
                         runs_.begin() + static_cast<std::ptrdiff_t>(next) + 1);
             open_ = open_ || begins_open_batch();
@@ -102,6 +123,7 @@ bool ledger::begin_copy_in() {
         doubtful_ = true;
         return true;
     }
+    count(request::sync, eaten_syncs_, false);
     runs_.resize(head_ + 1, run{});
     copy_in_ = true;
     open_ = open_ || begins_open_batch();
@@ -129,12 +151,19 @@ void ledger::on_error() {
     }
     switch (runs_[head_].what) {
         case request::query:
-        case request::function_call:
-        case request::sync: return;  // ReadyForQuery follows
+        case request::function_call: runs_[head_].failed = true; return;  // ReadyForQuery follows
+        case request::sync: return;
         default: break;
     }
-    while (head_ < runs_.size() && runs_[head_].what != request::sync) {
-        ++head_;
+    const bool failed_one = runs_[head_].tracked;
+    for (; head_ < runs_.size() && runs_[head_].what != request::sync; ++head_) {
+        const auto& skipped = runs_[head_];
+        count(skipped.what, skipped.count, false);
+        settlement_.skipped += skipped.tracked ? skipped.count : 0;
+    }
+    if (failed_one) {
+        ++settlement_.failed;
+        --settlement_.skipped;
     }
     skipping_ = head_ == runs_.size();
 }

@@ -78,11 +78,16 @@ tag_effect effect_of_tag(std::string_view tag) noexcept {
     switch (tag.front()) {
         case 'S':
             // Not SELECT and SAVEPOINT, nor SET CONSTRAINTS, which ends with its transaction.
-            return is("SET") ? tag_effect::dirty : tag_effect::none;
-        case 'R': return is("RESET") ? tag_effect::dirty : tag_effect::none;
+            return is("SET") ? tag_effect::settings : tag_effect::none;
+        case 'R': return is("RESET") ? tag_effect::settings : tag_effect::none;
         case 'D':
-            return is("DECLARE CURSOR", "DO", "DEALLOCATE", "DEALLOCATE ALL") ||
-                           tag.starts_with("DISCARD")
+            if (is("DEALLOCATE ALL", "DISCARD ALL")) {
+                return tag_effect::deallocated;
+            }
+            if (is("DO")) {
+                return tag_effect::prepared;
+            }
+            return is("DECLARE CURSOR", "DEALLOCATE") || tag.starts_with("DISCARD")
                        ? tag_effect::dirty
                        : tag_effect::none;
         case 'L':
@@ -91,23 +96,27 @@ tag_effect effect_of_tag(std::string_view tag) noexcept {
             }
             return is("LOAD") ? tag_effect::permanent : tag_effect::none;
         case 'U': return is("UNLISTEN") ? tag_effect::dirty : tag_effect::none;
-        case 'P': return is("PREPARE") ? tag_effect::dirty : tag_effect::none;
+        case 'P': return is("PREPARE") ? tag_effect::prepared : tag_effect::none;
         // The body of a procedure may SET, LISTEN or PREPARE, and only CALL comes back.
-        case 'C': return is("CALL") ? tag_effect::dirty : tag_effect::none;
+        case 'C': return is("CALL") ? tag_effect::prepared : tag_effect::none;
         default: return tag_effect::none;
     }
 }
 
-bool names_session_state(std::string_view sql) noexcept {
+text_effect names_session_state(std::string_view sql) noexcept {
     if (!might_name(sql)) {
-        return false;
+        return text_effect::none;
     }
-    return contains(sql, "set_config") || contains(sql, "advisory") || names_temporary(sql) ||
-           contains(sql, "u&\"") || contains(sql, "pg_settings") || contains(sql, "nextval");
+    if (contains(sql, "set_config") || names_temporary(sql) || contains(sql, "u&\"") ||
+        contains(sql, "pg_settings")) {
+        return text_effect::settings;
+    }
+    return contains(sql, "advisory") || contains(sql, "nextval") ? text_effect::dirty
+                                                                 : text_effect::none;
 }
 
-bool session_probe::feed(std::string_view piece) noexcept {
-    if (found_ || piece.empty()) {
+text_effect session_probe::feed(std::string_view piece) noexcept {
+    if (found_ == text_effect::settings || piece.empty()) {
         return found_;
     }
     if (tail_size_ != 0) {
@@ -115,9 +124,9 @@ bool session_probe::feed(std::string_view piece) noexcept {
         const auto more = std::min(piece.size(), overlap);
         std::memcpy(seam.data(), tail_.data(), tail_size_);
         std::memcpy(seam.data() + tail_size_, piece.data(), more);
-        found_ = names_session_state({seam.data(), tail_size_ + more});
+        found_ = std::max(found_, names_session_state({seam.data(), tail_size_ + more}));
     }
-    found_ = found_ || names_session_state(piece);
+    found_ = std::max(found_, names_session_state(piece));
     if (piece.size() >= overlap) {
         std::memcpy(tail_.data(), piece.data() + piece.size() - overlap, overlap);
         tail_size_ = overlap;

@@ -2,41 +2,12 @@
 #include "pgweir/base/log.hpp"
 #include "pgweir/session/client.hpp"
 #include "session/client_state.hpp"
+#include "session/outgoing.hpp"
 
-#include <array>
 #include <exception>
 
 namespace pgweir::session {
 namespace {
-
-// What one send takes. Pieces that follow each other in memory are one piece.
-class piece_list {
-public:
-    void add(std::string_view bytes) noexcept {
-        if (bytes.empty()) {
-            return;
-        }
-        bytes_ += bytes.size();
-        if (count_ != 0) {
-            auto& last = pieces_[count_ - 1];
-            if (static_cast<const char*>(last.iov_base) + last.iov_len == bytes.data()) {
-                last.iov_len += bytes.size();
-                return;
-            }
-        }
-        pieces_[count_++] = net::as_piece(bytes);
-    }
-    [[nodiscard]] bool is_full() const noexcept { return count_ == pieces_.size(); }
-    [[nodiscard]] bool empty() const noexcept { return count_ == 0; }
-    [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
-    [[nodiscard]] std::span<const iovec> span() const noexcept { return {pieces_.data(), count_}; }
-    void clear() noexcept { count_ = bytes_ = 0; }
-
-private:
-    std::array<iovec, 16> pieces_{};
-    std::size_t count_ = 0;
-    std::size_t bytes_ = 0;
-};
 
 std::uint64_t microseconds(base::duration d) noexcept {
     return static_cast<std::uint64_t>(
@@ -119,8 +90,22 @@ void client::on_server(pool::lease server) try {
 
 void client::begin_link(pool::lease server) {
     lease_ = std::move(server);
-    frontend_.begin_link(id_);
-    ++slice_->traffic().server_assignments;
+    auto& traffic = slice_->traffic();
+    ++traffic.server_assignments;
+    if (slice_->pool().mode == config::pool_mode::session) {
+        frontend_.begin_session();
+    } else {
+        frontend_.begin_link({.client = statements_,
+                              .server = lease_->statements(),
+                              .store = slice_->statements(),
+                              .settings = settings_->parsing,
+                              .self = id_,
+                              .limit = slice_->pool().max_prepared_statements,
+                              .client_parses = traffic.client_parses,
+                              .server_parses = traffic.server_parses,
+                              .binds = traffic.binds},
+                             lease_->marks());
+    }
     enter(phase::active);
 }
 
@@ -128,7 +113,7 @@ void client::pump_client() {
     if (phase_ != phase::active) {
         return;
     }
-    if (ledger_full_ || lease_->channel().has_backlog()) {
+    if (awaits_replies_ || lease_->channel().has_backlog()) {
         // Not being read, a client that is gone shows by this alone.
         if (channel_.stream().is_broken()) {
             leave(false);
@@ -182,22 +167,26 @@ void client::forward(std::string_view data) {
     using stop = protocol::frontend_stream::stop;
     auto& server = *lease_;
     auto& ledger = server.ledger();
-    piece_list pieces;
-    auto why = stop::close_unnamed;
-    while (why == stop::close_unnamed) {
-        const auto step = frontend_.scan(data, ledger, server.marks());
-        pieces.add(data.substr(0, step.forward));
-        data.remove_prefix(step.forward);
+    const auto given = data.size();
+    outgoing out{home_.arena()};
+    bool sent = true;
+    auto why = stop::edit;
+    while (sent && (why == stop::edit || why == stop::no_room)) {
+        const auto step =
+            frontend_.scan(data, server.backend().status(), ledger, server.marks(), home_.arena());
         why = step.why;
-        if (why == stop::close_unnamed) {
-            pieces.add(protocol::close_unnamed_message);
+        out.add(data.substr(0, step.forward));
+        out.add(step.bytes);
+        data.remove_prefix(step.forward + step.skip);
+        if (why == stop::no_room || out.is_full()) {
+            sent = out.send(server.channel());
         }
     }
-    slice_->traffic().bytes_received += pieces.bytes();
-    if (why == stop::full) {
+    slice_->traffic().bytes_received += given - data.size();
+    if (why == stop::full || why == stop::wait) {
         // PostgreSQL may sit on its replies until it is asked for them.
-        pieces.add(protocol::flush_message);
-        ledger_full_ = true;
+        out.add(protocol::flush_message);
+        awaits_replies_ = true;
     }
     if (query_since_ == base::no_time && ledger.owes_reply()) {
         query_since_ = now();
@@ -206,18 +195,40 @@ void client::forward(std::string_view data) {
         }
         arm_timer();
     }
-    if (!pieces.empty() && !server.channel().send(pieces.span())) {
+    if (!sent || !out.send(server.channel())) {
         channel_.keep(data);
         return on_server_lost();
     }
+    // A Flush asks for our own replies as well.
+    if (frontend_.take_flush() && !answer_known(out)) {
+        return leave(false);
+    }
     switch (why) {
         case stop::terminate: return leave(true);
+        case stop::too_long:
+            return fail({.severity = "FATAL",
+                         .sqlstate = "54000",
+                         .message = "name of a prepared statement or portal is too long"});
         case stop::violation:
             return fail({.severity = "FATAL",
                          .sqlstate = "08P01",
                          .message = protocol::violation_text(data)});
         default: channel_.keep(data);
     }
+}
+
+// Replies that are due now and that no server sends. False: the client's connection broke.
+bool client::answer_known(outgoing& out) {
+    auto& ledger = lease_->ledger();
+    bool sent = true;
+    while (ledger.next_is_known()) {
+        out.add(ledger.answer_known());
+        lease_->listener().on_settlement(ledger.take_settlement());
+        if (out.is_full()) {
+            sent = sent && out.send(channel_);
+        }
+    }
+    return sent && out.send(channel_);
 }
 
 void client::on_server_io() try {
@@ -235,61 +246,26 @@ void client::on_server_io() try {
 }
 
 void client::pump_server() {
-    using stop = protocol::backend_stream::stop;
     // A client that does not read stops its server, not our memory.
     if (channel_.has_backlog() || !lease_->channel().has_input()) {
         return;
     }
     auto& server = *lease_;
     auto [data, status] = server.channel().receive();
-    piece_list pieces;
-    bool is_ready = false;
-    bool settled = false;
-    bool refused = false;
-    bool broken = false;
-    bool sent = true;
-    auto& traffic = slice_->traffic();
-    while (!data.empty() && !broken && !refused) {
-        const auto step =
-            server.backend().scan(data, server.ledger(), server.marks(), true, server.listener());
-        if (step.why == stop::ready || step.why == stop::idle) {
-            is_ready = true;
-            settled = step.why == stop::idle;
-            refused = on_ready(settled);
-        }
-        if (step.to_client) {
-            // Its client must not see a transaction begin that is not going to be.
-            pieces.add(data.substr(0, step.size - (refused ? protocol::ready_size : 0)));
-        }
-        data.remove_prefix(step.size);
-        broken = step.why == stop::violation;
-        if (step.why == stop::held) {
-            break;
-        }
-        if (pieces.is_full()) {
-            sent = sent && channel_.send(pieces.span());
-            traffic.bytes_sent += pieces.bytes();
-            pieces.clear();
-        }
-    }
-    server.channel().keep(data);
-    if (!pieces.empty()) {
-        sent = sent && channel_.send(pieces.span());
-        traffic.bytes_sent += pieces.bytes();
-    }
-    if (!sent) {
+    const auto replies = pass_replies(data);
+    if (!replies.sent) {
         return leave(false);
     }
     if (channel_.has_backlog()) {
         watch_reading();
     }
-    if (refused) {
+    if (replies.refused) {
         return fail({.severity = "FATAL",
                      .sqlstate = "25001",
                      .message = "transaction blocks are not allowed in statement pooling mode",
                      .hint = "pool.mode of pgweir"});
     }
-    if (broken) {
+    if (replies.broken) {
         PGWEIR_LOG(err, "server {}: reply to nothing that was asked, closing", server.id());
         return fail(
             {.severity = "FATAL", .sqlstate = "08P01", .message = "the server broke the protocol"});
@@ -297,21 +273,74 @@ void client::pump_server() {
     if (status == net::io_status::closed || server.is_dying()) {
         return on_server_lost();
     }
-    if (settled && on_settled()) {
+    if (replies.settled && on_settled()) {
         return;
     }
     if (query_since_ != base::no_time && !server.ledger().owes_reply()) {
         on_batch_paused();
-    } else if (is_ready && !settled) {
+    } else if (replies.ready && !replies.settled) {
         arm_timer();
     }
-    if (ledger_full_ && server.ledger().outstanding() < protocol::ledger::capacity / 2) {
-        ledger_full_ = false;
+    // Reading goes on when there is room for a good deal more, or at once if it only waited for the
+    // outcome of something; it looks again then.
+    if (awaits_replies_ && server.ledger().outstanding() < protocol::ledger::capacity / 2) {
+        awaits_replies_ = false;
         pump_client();
     }
     if (phase_ == phase::active && server.channel().stream().readable()) {
         server.channel().stream().call_again();
     }
+}
+
+// Passes on what may be passed on of the server's `data`, which is all there is, and keeps the
+// rest.
+client::passed client::pass_replies(std::string_view data) {
+    using stop = protocol::backend_stream::stop;
+    auto& server = *lease_;
+    outgoing out{home_.arena()};
+    passed p;
+    while (!data.empty() && !p.broken && !p.refused) {
+        const auto step =
+            server.backend().scan(data, server.ledger(), server.marks(), true, server.listener());
+        if (step.why == stop::ready || step.why == stop::idle) {
+            p.ready = true;
+            p.settled = step.why == stop::idle;
+            p.refused = on_ready(p.settled);
+        }
+        if (step.to_client) {
+            // Its client must not see a transaction begin that is not going to be; nor our names.
+            out.add(
+                data.substr(0, step.size - step.error - (p.refused ? protocol::ready_size : 0)));
+        }
+        if (step.why == stop::named) {
+            p.sent = p.sent && pass_error(data.substr(step.size - step.error, step.error), out);
+        } else if (step.why == stop::known) {
+            out.add(server.ledger().answer_known());
+            server.listener().on_settlement(server.ledger().take_settlement());
+        }
+        data.remove_prefix(step.size);
+        p.broken = step.why == stop::violation;
+        if (step.why == stop::held) {
+            break;
+        }
+        if (out.is_full()) {
+            p.sent = p.sent && out.send(channel_);
+        }
+    }
+    server.channel().keep(data);
+    p.sent = p.sent && (p.broken || p.refused ? out.send(channel_) : answer_known(out));
+    slice_->traffic().bytes_sent += out.bytes();
+    return p;
+}
+
+// An error that names statements as servers know them.
+bool client::pass_error(std::string_view message, outgoing& out) {
+    std::string translated;
+    if (statements_ == nullptr || !protocol::translate_names(message, *statements_, translated)) {
+        translated = message;
+    }
+    out.add(translated);
+    return out.send(channel_);
 }
 
 // A ReadyForQuery: `settled` says whether it was the last one due, else the next query of a
@@ -370,10 +399,10 @@ bool client::give_back() {
         return true;
     }
     if (slice_->pool().mode == config::pool_mode::session || !frontend_.at_boundary() ||
-        lease_->channel().has_backlog()) {
+        (statements_ != nullptr && statements_->is_tied()) || lease_->channel().has_backlog()) {
         return false;
     }
-    ledger_full_ = false;
+    awaits_replies_ = false;
     enter(phase::idle);
     lease_.release(true, false, false);
     return true;

@@ -29,6 +29,15 @@ struct ear : backend_listener {
         heard.append(e.severity).append(e.sqlstate).append(e.message).append(e.detail);
         heard += owner == origin::client ? 'c' : 'p';
     }
+    void on_settlement(const ledger::settlement& s) override {
+        require(s.failed <= 1 && (s.skipped == 0 || s.done == 0));
+        settlement.done += s.done;
+        settlement.failed += s.failed;
+        settlement.skipped += s.skipped;
+    }
+    void on_deallocated() override { heard += 'd'; }
+
+    ledger::settlement settlement;
 };
 
 struct end {
@@ -41,12 +50,27 @@ struct end {
     stop why = stop::more;
 };
 
-// A letter a request; capitals are the client's.
-void owe(ledger& l, std::string_view letters) {
+// A letter a request; capitals are the client's, and a '+' in front makes it a tracked one. How
+// many of those there are.
+std::size_t owe(ledger& l, std::string_view letters) {
+    std::size_t tracked = 0;
+    bool is_tracked = false;
     for (const char c : letters) {
         const auto n = static_cast<unsigned char>(c | 0x20) - 'a';
-        if (n >= 0 && n < 10) {
-            l.sent(static_cast<request>(n), c >= 'a' ? origin::pooler : origin::client);
+        if (n >= 0 && n < 12) {
+            l.sent(static_cast<request>(n), c >= 'a' ? origin::pooler : origin::client, is_tracked);
+            tracked += is_tracked ? 1 : 0;
+        }
+        is_tracked = c == '+';
+    }
+    return tracked;
+}
+
+void answer_known(end& e) {
+    while (e.owed.next_is_known()) {
+        e.to_client += e.owed.answer_known();
+        if (const auto settled = e.owed.take_settlement()) {
+            e.listener.on_settlement(settled);
         }
     }
 }
@@ -54,7 +78,7 @@ void owe(ledger& l, std::string_view letters) {
 // `piece` bytes at a time; 0: all at once.
 end play(std::string_view requests, std::string_view input, std::size_t piece, bool has_client) {
     end e;
-    owe(e.owed, requests);
+    const auto tracked = owe(e.owed, requests);
     const auto owed_at_first = e.owed.outstanding();
     backend_stream stream;
     std::string kept;
@@ -68,6 +92,7 @@ end play(std::string_view requests, std::string_view input, std::size_t piece, b
             require(step.why != stop::more || step.size == kept.size());
             require(step.why != stop::held || kept.size() - step.size < hold_limit);
             require(step.why != stop::turned || step.size != 0);
+            require((step.why == stop::named) == (step.error != 0) && step.error <= step.size);
             require(step.why != stop::idle || e.owed.is_empty());
             require(step.why != stop::ready || (step.size >= ready_size && !e.owed.is_empty()));
             require(has_client || !step.to_client);
@@ -78,9 +103,16 @@ end play(std::string_view requests, std::string_view input, std::size_t piece, b
             e.settled += step.why == stop::idle;
             kept.erase(0, step.size);
             e.why = step.why;
-        } while (!kept.empty() &&
-                 (e.why == stop::idle || e.why == stop::ready || e.why == stop::turned));
+            if (e.why == stop::known) {
+                answer_known(e);
+            }
+        } while (!kept.empty() && e.why != stop::held && e.why != stop::violation);
+        if (e.why != stop::violation) {
+            answer_known(e);
+        }
         require(e.owed.outstanding() <= owed_at_first);
+        const auto& s = e.listener.settlement;
+        require(s.done + s.failed + s.skipped <= tracked);
     }
     return e;
 }
@@ -105,6 +137,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(whole.to_client == cut.to_client);
     require(whole.listener.heard == cut.listener.heard);
     require(whole.owed.outstanding() == cut.owed.outstanding());
+    require(whole.listener.settlement.done == cut.listener.settlement.done);
+    require(whole.listener.settlement.failed == cut.listener.settlement.failed);
     require(whole.marks.dirty == cut.marks.dirty && whole.marks.permanent == cut.marks.permanent);
     return 0;
 }

@@ -97,6 +97,8 @@ struct pool_settings {
     milliseconds server_close_timeout{
         5'000};  // a closing backend's permit returns at the latest then
     cleaning clean = cleaning::when_dirty;
+    // Named prepared statements that one server keeps for its clients; 0: they last a transaction.
+    unsigned max_prepared_statements = 200;
 };
 
 // [database.NAME]; "*" stands for every database not named.

@@ -10,6 +10,7 @@
 #include "pgweir/pool/target.hpp"
 #include "pgweir/protocol/backend_stream.hpp"
 #include "pgweir/protocol/ledger.hpp"
+#include "pgweir/protocol/statement_state.hpp"
 
 #include <boost/intrusive/list.hpp>
 
@@ -28,6 +29,8 @@ public:
     // The server's stream is readable, writable or broken.
     virtual void on_server_io() = 0;
     [[nodiscard]] virtual std::uint64_t user_id() const noexcept = 0;
+    // What it has prepared; null when that has never been needed.
+    [[nodiscard]] virtual protocol::client_statements* statements() noexcept = 0;
 
 protected:
     ~server_user() = default;
@@ -86,6 +89,7 @@ public:
     [[nodiscard]] protocol::ledger& ledger() noexcept { return ledger_; }
     [[nodiscard]] protocol::session_marks& marks() noexcept { return marks_; }
     [[nodiscard]] protocol::backend_stream& backend() noexcept { return backend_; }
+    [[nodiscard]] protocol::server_statements& statements() noexcept { return statements_; }
     [[nodiscard]] protocol::backend_listener& listener() noexcept { return *this; }
     // The server said FATAL: it closes the connection.
     [[nodiscard]] bool is_dying() const noexcept { return dying_; }
@@ -110,6 +114,8 @@ private:
     void on_timer() override;
     void on_parameter(std::string_view name, std::string_view value) override;
     void on_error(const protocol::error_fields& error, protocol::origin owner) override;
+    void on_settlement(const protocol::ledger::settlement& s) override;
+    void on_deallocated() override;
 
     void enter(phase next);
     void connect_to(std::vector<net::address> addresses);
@@ -150,6 +156,7 @@ private:
     protocol::ledger ledger_;
     protocol::backend_stream backend_;
     protocol::session_marks marks_;
+    protocol::server_statements statements_;
     parameter_set parameters_;
     std::int32_t pid_ = 0;
     std::string key_;

@@ -1,6 +1,7 @@
 // The settings a client asked for at startup, shared by all clients that asked for the same.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -18,14 +19,18 @@ struct settings {
     // Sets all values, as startup would: set_config() takes a value as it is, where SET would quote
     // lists such as search_path. Empty when there is nothing to set.
     std::string apply_sql;
+    // Of these, those that decide how SQL text is understood; equal exactly when the pointers are.
+    std::shared_ptr<const std::string> parsing;
 
     [[nodiscard]] std::string_view value_of(std::string_view name) const noexcept;
 };
 using settings_ptr = std::shared_ptr<const settings>;
 
+// What is removed of a server's session: its settings only, all but prepared statements, or all.
+enum class cleansing : std::uint8_t { settings, session, all };
 // What a used server runs before its next client, as one implicit transaction: removes what
 // sessions leave behind, then sets `next` (may be null: nothing).
-[[nodiscard]] std::string preparation_sql(bool clean, const settings* next);
+[[nodiscard]] std::string preparation_sql(cleansing what, const settings* next);
 
 // Interns settings. Any thread. Entries live as long as somebody holds them.
 class settings_store {
@@ -37,6 +42,7 @@ public:
 private:
     std::mutex mutex_;
     std::unordered_map<std::string, std::weak_ptr<const settings>> known_;
+    std::unordered_map<std::string, std::weak_ptr<const std::string>> parsings_;
     std::size_t sweep_at_ = 64;
 };
 

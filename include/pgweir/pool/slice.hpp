@@ -88,6 +88,7 @@ public:
     [[nodiscard]] const config::timeout_settings& timeouts() const noexcept { return timeouts_; }
     [[nodiscard]] metrics::traffic& traffic() noexcept { return *traffic_; }
     [[nodiscard]] slices& home() noexcept { return home_; }
+    [[nodiscard]] protocol::statement_store& statements() noexcept { return statements_; }
     // Clients of this slice, by what they do; kept by the clients.
     unsigned clients_idle = 0;
     unsigned clients_active = 0;
@@ -155,6 +156,7 @@ private:
     config::pool_settings pool_;
     config::timeout_settings timeouts_;
     metrics::traffic* traffic_;
+    protocol::statement_store statements_;
     idle_list idle_;
     member_list members_;
     waiter_list waiters_;

@@ -19,6 +19,10 @@ class backend_listener {
 public:
     virtual void on_parameter(std::string_view name, std::string_view value) = 0;
     virtual void on_error(const error_fields& error, origin owner) = 0;
+    // Tracked requests were answered.
+    virtual void on_settlement(const ledger::settlement& s) = 0;
+    // DEALLOCATE ALL or DISCARD ALL was run.
+    virtual void on_deallocated() = 0;
 
 protected:
     ~backend_listener() = default;
@@ -32,6 +36,8 @@ public:
         more,    // all bytes belong where `to_client` says
         held,    // the rest is an incomplete message that must be seen whole: keep it
         turned,  // what follows has another destination: handle `size` bytes, call again
+        known,   // the next reply is one that the server does not send: ledger::answer_known()
+        named,   // `size` ends with an ErrorResponse, of `error` bytes, that names our statements
         ready,   // `size` ends with a ReadyForQuery, and more is owed: look at status, call again
         idle,    // the same, and it settled the ledger
         violation,  // the bytes behind `size` do not answer what was asked: close the connection
@@ -40,6 +46,7 @@ public:
         std::size_t size = 0;    // bytes from the front that have been looked at
         bool to_client = false;  // pass them on, or swallow them
         stop why = stop::more;
+        std::size_t error = 0;
     };
 
     // Looks at `data`, which starts where the last call's `size` ended. `has_client`: without one

@@ -3,11 +3,14 @@
 
 #include "pgweir/protocol/ledger.hpp"
 #include "pgweir/protocol/session_marks.hpp"
+#include "pgweir/protocol/statement_relay.hpp"
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace pgweir::protocol {
 
@@ -35,46 +38,55 @@ struct first_look {
 class frontend_stream {
 public:
     enum class stop : std::uint8_t {
-        more,           // all bytes may be passed on
-        held,           // the rest is an incomplete message: keep it and give it again with more
-        close_unnamed,  // send close_unnamed_message, then go on with the same bytes
-        full,           // the ledger is full: pass on `forward` and our own Flush, stop reading
-        terminate,      // the client said goodbye; what follows is void
-        violation,      // see violation_text()
+        more,      // all bytes may be passed on
+        held,      // the rest is an incomplete message: keep it and give it again with more
+        edit,      // send `bytes` in place of the `skip` bytes that follow, then go on behind those
+        wait,      // keep the rest until replies have come, and ask the server to flush them
+        no_room,   // the arena is full: send what there is, clear it, then go on
+        too_long,  // a name that no statement can have: end the client
+        full,      // the ledger is full: pass on `forward` and our own Flush, stop reading
+        terminate,  // the client said goodbye; what follows is void
+        violation,  // see violation_text()
     };
     struct step {
         std::size_t forward = 0;  // bytes from the front to pass on now
         stop why = stop::more;
+        std::string_view bytes{};  // stays until the arena is cleared, or the next server
+        std::size_t skip = 0;
     };
 
-    // A server serves us from now on; `self` is an id that no other client has ever had.
-    void begin_link(std::uint64_t self) noexcept {
-        self_ = self;
-        unnamed_is_settled_ = false;
+    // A server serves us from now on, for one session: everything is passed on as it is.
+    void begin_session() noexcept { relay_.reset(); }
+    // A server serves us from now on, and others after us.
+    void begin_link(const statement_relay::link& l, const session_marks& marks) {
+        relay_.emplace(l, marks);
     }
 
-    // Looks at `data`, which starts where the last call's `forward` ended. Requests whose bytes are
-    // passed on are in `ledger` afterwards, and what they leave behind in `marks`. Total.
-    step scan(std::string_view data, ledger& ledger, session_marks& marks);
+    // Looks at `data`, which starts where the last call's `forward` (and `skip`) ended. `status`:
+    // the server's last transaction status. Requests whose bytes are passed on are in `ledger`
+    // afterwards, and what they leave behind in `marks`. Total.
+    step scan(std::string_view data,
+              char status,
+              ledger& ledger,
+              session_marks& marks,
+              byte_arena& arena);
 
+    // Was a Flush passed on since the last call? Replies that are ours are due then as well.
+    [[nodiscard]] bool take_flush() noexcept { return std::exchange(flushed_, false); }
     // Nothing of a message has been passed on without its end.
     [[nodiscard]] bool at_boundary() const noexcept { return remain_ == 0; }
 
 private:
-    bool must_close_unnamed(std::string_view head, session_marks& marks) noexcept;
     void start(std::string_view head, ledger& ledger, session_marks& marks);
 
-    std::uint64_t self_ = 0;
-    std::uint64_t unnamed_count_ = 0;  // unnamed statements parsed, on any server
-    std::uint32_t remain_ = 0;         // bytes of a streamed message still to come
-    bool probing_ = false;             // the streamed message is SQL text
-    bool unnamed_is_settled_ = false;  // nobody else's unnamed statement can be met on this link
+    std::optional<statement_relay> relay_;
+    std::uint32_t remain_ = 0;  // bytes of a streamed message still to come
+    bool probing_ = false;      // the streamed message is SQL text
+    bool flushed_ = false;
     session_probe probe_;
 };
 
-// Our own Close of the unnamed statement, for stop::close_unnamed; its ledger entry is made by
-// scan(). And our own Flush, which has no reply.
-inline constexpr std::string_view close_unnamed_message{"C\0\0\0\x06S\0", 7};
+// Messages of our own. A Flush has no reply.
 inline constexpr std::string_view flush_message{"H\0\0\0\x04", 5};
 inline constexpr std::string_view sync_message{"S\0\0\0\x04", 5};
 inline constexpr std::string_view terminate_message{"X\0\0\0\x04", 5};

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace pgweir::protocol {
@@ -19,6 +21,9 @@ enum class request : std::uint8_t {
     close,
     sync,
     copy_end,  // CopyDone or CopyFail: no reply of its own, but it ends COPY IN
+    // A Parse and a Close of prepared statements that were not passed on: their replies are ours.
+    known_parse,
+    known_close,
 };
 
 // Who sent the request, and so who gets the reply.
@@ -48,11 +53,31 @@ public:
 
     ledger() { runs_.reserve(32); }
 
-    // Records a request in the moment its first byte is passed on.
-    void sent(request r, origin o);
+    // Records a request in the moment its first byte is passed on. `tracked`: its outcome is told
+    // by take_settlement(). REQUIRES of a tracked one: neither is_skipping() nor is_copying_in().
+    void sent(request r, origin o, bool tracked = false);
     // Checks a reply's type. `copy` variants, errors and ReadyForQuery change what is expected
     // next.
     verdict received(char type);
+
+    // Tracked requests that have been answered since the last call, in this order. A simple query
+    // counts as failed when it brought an error.
+    struct settlement {
+        std::uint32_t done = 0;
+        std::uint32_t failed = 0;
+        std::uint32_t skipped = 0;  // behind the failed one
+        explicit operator bool() const noexcept { return (done | failed | skipped) != 0; }
+    };
+    [[nodiscard]] settlement take_settlement() noexcept {
+        return std::exchange(settlement_, settlement{});
+    }
+
+    // Is the next reply one that the server will not send? answer_known() takes it as given and
+    // returns it, a whole message.
+    [[nodiscard]] bool next_is_known() const noexcept {
+        return head_ < runs_.size() && is_known(runs_[head_].what);
+    }
+    std::string_view answer_known();
 
     // Is a DataRow or CopyData due? The fast path for bulk: no state changes.
     [[nodiscard]] bool accepts_rows() const noexcept {
@@ -79,6 +104,10 @@ public:
     [[nodiscard]] origin next_origin() const noexcept {
         return head_ < runs_.size() ? runs_[head_].from : origin::client;
     }
+    // Requests outstanding that PostgreSQL answers whatever came before (Query, FunctionCall,
+    // Sync), and that run something (Query, FunctionCall, Execute).
+    [[nodiscard]] std::size_t boundaries() const noexcept { return boundaries_; }
+    [[nodiscard]] std::size_t executing() const noexcept { return executing_; }
     // Requests outstanding, for SHOW and tests.
     [[nodiscard]] std::size_t outstanding() const noexcept;
 
@@ -86,10 +115,16 @@ private:
     struct run {
         request what;
         origin from;
-        bool begun;  // the oldest of the run has had a first reply, and owes more
+        bool tracked;
+        bool begun;   // the oldest of the run has had a first reply, and owes more
+        bool failed;  // ... which was an error
         std::uint32_t count;
     };
+    [[nodiscard]] static constexpr bool is_known(request r) noexcept {
+        return r == request::known_parse || r == request::known_close;
+    }
 
+    void count(request r, std::size_t n, bool outstanding) noexcept;
     void pop();
     void drop_ignored();
     void on_error();
@@ -99,6 +134,9 @@ private:
 
     std::vector<run> runs_;
     std::size_t head_ = 0;
+    std::size_t boundaries_ = 0;
+    std::size_t executing_ = 0;
+    settlement settlement_;
     bool skipping_ = false;
     bool copy_in_ = false;
     bool open_ = false;  // extended requests were sent behind the last Sync

@@ -7,19 +7,36 @@
 
 namespace pgweir::protocol {
 
+// How SQL text that is run affects its session; see names_session_state().
+enum class text_effect : std::uint8_t {
+    none,
+    dirty,     // advisory locks, nextval
+    settings,  // all others: what another SQL text means may depend on it
+};
+
 // What a server connection still carries of those it served.
 struct session_marks {
     bool dirty = false;               // must be cleaned before another client gets it
     bool permanent = false;           // cannot be cleaned: must be closed instead
+    bool changes_parsing = false;     // dirty by something that lets SQL text mean something else
+    bool has_statements = false;      // dirty by prepared statements under names of its clients
     std::uint64_t unnamed_owner = 0;  // client whose unnamed statement it may hold; 0: nobody's
     std::uint64_t unnamed_count = 0;  // and which of all that this client has parsed
+
+    void add(text_effect e) noexcept {
+        dirty = dirty || e != text_effect::none;
+        changes_parsing = changes_parsing || e == text_effect::settings;
+    }
 };
 
 // What a CommandComplete tag says about the session (the tags are PostgreSQL's cmdtaglist.h).
 enum class tag_effect : std::uint8_t {
     none,
-    dirty,      // session state that the cleaning statements remove
-    permanent,  // LOAD: nothing but a new connection removes it
+    dirty,        // session state that the cleaning statements remove
+    settings,     // the same, and it decides how SQL text is understood
+    prepared,     // the same, and maybe prepared statements
+    deallocated,  // the same, and all prepared statements are gone
+    permanent,    // LOAD: nothing but a new connection removes it
 };
 [[nodiscard]] tag_effect effect_of_tag(std::string_view tag) noexcept;
 
@@ -27,21 +44,21 @@ enum class tag_effect : std::uint8_t {
 // set_config, pg_settings (an UPDATE of it sets), advisory locks, temporary objects, nextval (which
 // lastval tells later), or identifiers spelled with Unicode escapes, which could be any of these?
 // May answer yes too often, never too seldom for these names.
-[[nodiscard]] bool names_session_state(std::string_view sql) noexcept;
+[[nodiscard]] text_effect names_session_state(std::string_view sql) noexcept;
 
 // The same for text that comes in pieces.
 class session_probe {
 public:
     void restart() noexcept { *this = {}; }
-    // Returns true once any text since restart() named session state.
-    bool feed(std::string_view piece) noexcept;
+    // The strongest effect of all text since restart().
+    text_effect feed(std::string_view piece) noexcept;
 
 private:
     static constexpr std::size_t overlap = 16;  // longer than the longest name looked for
 
     std::array<char, overlap> tail_{};
     std::uint8_t tail_size_ = 0;
-    bool found_ = false;
+    text_effect found_ = text_effect::none;
 };
 
 }  // namespace pgweir::protocol

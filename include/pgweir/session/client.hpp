@@ -15,6 +15,8 @@
 
 namespace pgweir::session {
 
+class outgoing;
+
 // The glue between a client's socket, the protocol's state machines and the pool. Belongs to one
 // worker for life, once its startup packet has said which; owned by itself: made with `new`, it
 // gives itself to loop::bury() in die(). Worker thread only.
@@ -65,6 +67,9 @@ private:
     void on_refused(const pool::connect_failure& why) override;
     void on_server_io() override;
     [[nodiscard]] std::uint64_t user_id() const noexcept override { return id_; }
+    [[nodiscard]] protocol::client_statements* statements() noexcept override {
+        return statements_.get();
+    }
     void on_io() override;
     void on_timer() override;
 
@@ -89,6 +94,16 @@ private:
     void pump_client();
     void forward(std::string_view data);
     void pump_server();
+    struct passed {
+        bool sent = true;      // the client's connection holds
+        bool ready = false;    // a ReadyForQuery came
+        bool settled = false;  // and was the last that was due
+        bool refused = false;  // and showed what the pool's mode does not allow
+        bool broken = false;   // the server does not keep to the protocol
+    };
+    passed pass_replies(std::string_view data);
+    [[nodiscard]] bool pass_error(std::string_view message, outgoing& out);
+    [[nodiscard]] bool answer_known(outgoing& out);
     bool on_ready(bool settled);
     void on_batch_paused();
     bool on_settled();
@@ -122,10 +137,10 @@ private:
     worker& home_;
     net::channel channel_;
     phase phase_ = phase::startup;
-    bool dead_ = false;         // buried, and only waits for the turn to end
-    bool ledger_full_ = false;  // reading stopped until replies have come
-    bool cancelled_ = false;    // query timeout: our cancel request is out
-    bool local_busy_ = false;   // the console waits for other threads
+    bool dead_ = false;            // buried, and only waits for the turn to end
+    bool awaits_replies_ = false;  // reading stopped until some have come
+    bool cancelled_ = false;       // query timeout: our cancel request is out
+    bool local_busy_ = false;      // the console waits for other threads
     std::uint64_t id_;
     client_count in_all_;
     client_count in_login_;
@@ -135,6 +150,7 @@ private:
     std::string user_;  // as it logged in
     pool::lease lease_;
     protocol::frontend_stream frontend_;
+    std::unique_ptr<protocol::client_statements> statements_;  // made when first needed
     cancel_key key_;
     base::time_point since_;              // when the phase began
     base::time_point login_since_;        // when the connection came

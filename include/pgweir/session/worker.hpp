@@ -7,6 +7,7 @@
 #include "pgweir/net/descriptor.hpp"
 #include "pgweir/pool/slice.hpp"
 #include "pgweir/protocol/startup.hpp"
+#include "pgweir/protocol/statement_relay.hpp"
 #include "pgweir/session/cancel_registry.hpp"
 #include "pgweir/session/local_service.hpp"
 
@@ -112,6 +113,8 @@ public:
     [[nodiscard]] net::loop& loop() noexcept { return loop_; }
     [[nodiscard]] pool::slices& pools() noexcept { return pools_; }
     [[nodiscard]] cancel_registry& cancels() noexcept { return cancels_; }
+    // For what is being sent, within one call.
+    [[nodiscard]] protocol::byte_arena& arena() noexcept { return arena_; }
     [[nodiscard]] const config::snapshot& snapshot() const noexcept { return *snapshot_; }
     [[nodiscard]] unsigned index() const noexcept { return index_; }
     [[nodiscard]] bool is_draining() const noexcept { return draining_; }
@@ -133,6 +136,7 @@ private:
     net::loop loop_;
     pool::slices pools_;
     cancel_registry cancels_;
+    protocol::byte_arena arena_;
     boost::intrusive::list<client,
                            boost::intrusive::base_hook<client_hook>,
                            boost::intrusive::constant_time_size<false>>

@@ -105,6 +105,7 @@ server_idle_timeout = "3m"
 server_check_delay = 0
 server_close_timeout = "4s"
 clean = "always"
+max_prepared_statements = 0
 )");
     EXPECT_EQ(s->pool.mode, pool_mode::session);
     EXPECT_EQ(s->pool.size, 7U);
@@ -118,6 +119,7 @@ clean = "always"
     EXPECT_EQ(s->pool.server_check_delay, 0ms);
     EXPECT_EQ(s->pool.server_close_timeout, 4s);
     EXPECT_EQ(s->pool.clean, cleaning::always);
+    EXPECT_EQ(s->pool.max_prepared_statements, 0U);
 }
 
 TEST(Sections, DatabaseIsRead) {

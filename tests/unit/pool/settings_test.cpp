@@ -147,26 +147,64 @@ TEST(apply_sql, does_not_let_a_digit_join_the_byte_in_front) {
               setting(R"(E'\xc3\xa41')"));
 }
 
+constexpr auto all_but_statements =
+    "CLOSE ALL; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; UNLISTEN *; "
+    "SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
+
 TEST(preparation_sql, undoes_settings_on_a_server_that_is_not_dirty) {
-    EXPECT_EQ(preparation_sql(false, nullptr),
+    EXPECT_EQ(preparation_sql(cleansing::settings, nullptr),
               "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL");
 }
 
-TEST(preparation_sql, undoes_all_on_a_dirty_server) {
-    EXPECT_EQ(preparation_sql(true, nullptr),
-              "CLOSE ALL; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; UNLISTEN *; "
-              "SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES; "
-              "DEALLOCATE ALL");
+TEST(preparation_sql, keeps_shared_statements_on_a_dirty_server) {
+    EXPECT_EQ(preparation_sql(cleansing::session, nullptr), all_but_statements);
+}
+
+TEST(preparation_sql, undoes_all_where_clients_may_have_named_statements) {
+    EXPECT_EQ(preparation_sql(cleansing::all, nullptr),
+              std::string{all_but_statements} + "; DEALLOCATE ALL");
 }
 
 TEST(preparation_sql, ends_with_the_settings_of_the_next_client) {
     const auto next = settings_store{}.intern({{"search_path", "s"}});
-    EXPECT_TRUE(preparation_sql(true, next.get()).ends_with("; " + setting("E's'")));
+    for (const auto what : {cleansing::settings, cleansing::session, cleansing::all}) {
+        EXPECT_TRUE(preparation_sql(what, next.get()).ends_with("; " + setting("E's'")));
+    }
 }
 
 TEST(preparation_sql, sets_nothing_for_a_client_without_settings) {
     const auto next = settings_store{}.none();
-    EXPECT_EQ(preparation_sql(false, next.get()), preparation_sql(false, nullptr));
+    EXPECT_EQ(preparation_sql(cleansing::settings, next.get()),
+              preparation_sql(cleansing::settings, nullptr));
+}
+
+// --- what decides how SQL text is understood
+
+TEST(parsing_settings, are_the_same_where_only_others_differ) {
+    settings_store store;
+    const auto one = store.intern({{"application_name", "a"}, {"search_path", "s"}});
+    const auto two = store.intern({{"statement_timeout", "1"}, {"search_path", "s"}});
+    EXPECT_NE(one, two);
+    EXPECT_EQ(one->parsing, two->parsing);
+}
+
+TEST(parsing_settings, differ_where_a_text_could_mean_something_else) {
+    settings_store store;
+    for (const auto* name : {"search_path", "datestyle", "timezone", "role", "anything.else"}) {
+        const auto one = store.intern({{name, "a"}});
+        const auto two = store.intern({{name, "b"}});
+        EXPECT_NE(one->parsing, two->parsing) << name;
+    }
+}
+
+TEST(parsing_settings, are_still_known_after_many_others_came_and_went) {
+    settings_store store;
+    const auto held = store.intern({{"search_path", "s"}});
+    for (int i = 0; i < 1000; ++i) {
+        (void)store.intern({{"timezone", std::to_string(i)}});
+    }
+    const auto other = store.intern({{"application_name", "a"}, {"search_path", "s"}});
+    EXPECT_EQ(other->parsing, held->parsing);
 }
 
 }  // namespace

@@ -201,6 +201,55 @@ TEST(command_tag, without_its_terminator_is_harmless) {
     EXPECT_TRUE(r.is_idle());
 }
 
+TEST(command_tag, of_deallocate_all_is_told) {
+    for (const auto tag : {"DEALLOCATE ALL\0"sv, "DISCARD ALL\0"sv}) {
+        auto r = owing({request::query});
+        r.server(message('C', tag));
+        EXPECT_EQ(r.heard, "deallocated;");
+    }
+}
+
+TEST(command_tag, of_prepare_leaves_a_name_of_the_client) {
+    auto r = owing({request::query});
+    r.server(message('C', "PREPARE\0"sv));
+    EXPECT_TRUE(r.marks.has_statements);
+}
+
+TEST(command_tag, of_a_lock_leaves_the_meaning_of_texts_alone) {
+    auto r = owing({request::query});
+    r.server(message('C', "LISTEN\0"sv));
+    EXPECT_TRUE(r.marks.dirty);
+    EXPECT_FALSE(r.marks.changes_parsing);
+}
+
+// --- replies that the server does not send
+
+TEST(known_reply, stands_where_its_request_stood) {
+    auto r = owing({request::bind, request::known_parse, request::known_close, request::sync});
+    r.server(server_message('2') + server_message('Z'));
+    EXPECT_EQ(r.to_client, server_message('2') + server_message('1') + server_message('3') +
+                               server_message('Z'));
+}
+
+TEST(known_reply, is_asked_for_before_the_server_s_next) {
+    auto r = owing({request::known_parse, request::sync});
+    backend_stream stream;
+    const auto step = stream.scan(server_message('Z'), r.owed, r.marks, true, r);
+    EXPECT_EQ(step.why, stop::known);
+    EXPECT_EQ(step.size, 0U);
+}
+
+TEST(backend_error, that_names_a_statement_of_ours_is_shown) {
+    auto r = owing({request::bind});
+    backend_stream stream;
+    const auto note = server_message('N');
+    const auto error = message('E', "SERROR\0VERROR\0C26000\0Mno \"__pgweir_1\"\0\0"sv);
+    const auto step = stream.scan(note + error + note, r.owed, r.marks, true, r);
+    EXPECT_EQ(step.why, stop::named);
+    EXPECT_EQ(step.size, note.size() + error.size());
+    EXPECT_EQ(step.error, error.size());
+}
+
 // --- the end of a query
 
 TEST(ready_for_query, is_reported_with_its_status_while_more_is_owed) {
@@ -229,6 +278,7 @@ TEST(ready_for_query, is_reported_before_what_follows_it) {
 TEST(reply_to_the_pooler, is_swallowed_in_front_of_the_client_s) {
     relay r;
     r.marks.unnamed_owner = 7;
+    r.link();
     r.client(client_message('B') + client_message('S'));
     const auto own = server_message('E') + server_message('Z');
     r.server(server_message('3') + own);
@@ -243,6 +293,7 @@ TEST(reply_to_the_pooler, is_swallowed_wherever_the_bytes_are_cut) {
     for (std::size_t at = 0; at <= all.size(); ++at) {
         relay r;
         r.marks.unnamed_owner = 7;
+        r.link();
         r.client(client_message('B') + client_message('E') + client_message('S'));
         r.server(std::string_view{all}.substr(0, at));
         r.server(std::string_view{all}.substr(at));
@@ -254,6 +305,7 @@ TEST(reply_to_the_pooler, is_swallowed_wherever_the_bytes_are_cut) {
 TEST(reply_to_the_pooler, does_not_hide_an_asynchronous_message) {
     relay r;
     r.marks.unnamed_owner = 7;
+    r.link();
     r.client(client_message('B') + client_message('S'));
     const auto note = server_message('A');
     const auto own = server_message('2') + server_message('Z');

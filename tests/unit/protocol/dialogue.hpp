@@ -4,7 +4,9 @@
 #include "pgweir/protocol/backend_stream.hpp"
 #include "pgweir/protocol/frontend_stream.hpp"
 #include "pgweir/protocol/message_writer.hpp"
+#include "pgweir/protocol/statement_relay.hpp"
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -96,26 +98,47 @@ public:
     int settled = 0;
     bool has_client = true;
 
-    relay() { client_stream.begin_link(1); }
+    relay() { link(); }
+    relay(relay&&) = default;
     virtual ~relay() = default;
 
+    // The server serves the client from now on, with the marks that it has.
+    void link() {
+        auto& p = *prepared_;
+        client_stream.begin_link({.client = p.client,
+                                  .server = p.server,
+                                  .store = p.store,
+                                  .settings = nullptr,
+                                  .self = 1,
+                                  .limit = 200,
+                                  .client_parses = p.counted,
+                                  .server_parses = p.counted,
+                                  .binds = p.counted},
+                                 marks);
+    }
+
     void client(std::string_view piece) {
+        using stop = frontend_stream::stop;
         if (is_violated()) {
             return;  // the connection is closed
         }
         client_kept_ += piece;
         do {
-            const auto step = client_stream.scan(client_kept_, owed, marks);
+            const auto step = client_stream.scan(client_kept_, server_stream.status(), owed, marks,
+                                                 prepared_->arena);
             to_server += client_kept_.substr(0, step.forward);
-            client_kept_.erase(0, step.forward);
+            to_server += step.bytes;
+            client_kept_.erase(0, step.forward + step.skip);
             client_stop = step.why;
-            if (client_stop == frontend_stream::stop::close_unnamed) {
-                to_server += close_unnamed_message;
-            }
-        } while (client_stop == frontend_stream::stop::close_unnamed);
+            prepared_->arena.clear();
+        } while (client_stop == stop::edit || client_stop == stop::no_room);
+        if (client_stream.take_flush()) {
+            answer_known();
+        }
     }
 
     void server(std::string_view piece) {
+        using stop = backend_stream::stop;
         if (is_violated()) {
             return;
         }
@@ -127,10 +150,15 @@ public:
             }
             server_kept_.erase(0, step.size);
             server_stop = step.why;
-            settled += server_stop == backend_stream::stop::idle;
-        } while (!server_kept_.empty() && (server_stop == backend_stream::stop::idle ||
-                                           server_stop == backend_stream::stop::ready ||
-                                           server_stop == backend_stream::stop::turned));
+            settled += server_stop == stop::idle;
+            if (server_stop == stop::known) {
+                answer_known();
+            }
+        } while (!server_kept_.empty() && server_stop != stop::held &&
+                 server_stop != stop::violation);
+        if (!is_violated()) {
+            answer_known();
+        }
     }
 
     void say(const line& l, std::string_view piece) {
@@ -167,7 +195,29 @@ private:
         heard.append(error.severity).append(" ").append(error.sqlstate);
         heard += owner == origin::client ? ";" : " for the pooler;";
     }
+    void on_settlement(const ledger::settlement& s) override {
+        if (prepared_->client != nullptr) {
+            prepared_->server.finish(s, *prepared_->client, marks);
+        }
+    }
+    void on_deallocated() override { heard += "deallocated;"; }
 
+    void answer_known() {
+        while (owed.next_is_known()) {
+            to_client += owed.answer_known();
+            on_settlement(owed.take_settlement());
+        }
+    }
+
+    // What is linked must stay where it is.
+    struct statements {
+        std::unique_ptr<client_statements> client;
+        server_statements server;
+        statement_store store{0};
+        byte_arena arena;
+        std::uint64_t counted = 0;
+    };
+    std::unique_ptr<statements> prepared_ = std::make_unique<statements>();
     std::string client_kept_;
     std::string server_kept_;
 };

@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+
 namespace pgweir::protocol {
 namespace {
 
@@ -30,16 +32,17 @@ std::string parse(std::string_view name, std::string_view sql) {
     return message('P', std::string{name} + '\0' + std::string{sql} + "\0\0\0"s);
 }
 
-// Where a stream is after one look at `data`.
+// Where the stream of a session is after one look at `data`.
 struct seen {
     ledger owed;
     session_marks marks;
+    byte_arena arena;
     frontend_stream stream;
     frontend_stream::step step;
 
     explicit seen(std::string_view data) {
-        stream.begin_link(1);
-        step = stream.scan(data, owed, marks);
+        stream.begin_session();
+        step = stream.scan(data, 'I', owed, marks, arena);
     }
 };
 
@@ -220,97 +223,141 @@ TEST(frontend_marks, do_not_look_into_bound_values) {
 
 // --- the unnamed statement of somebody else
 
-struct foreign : ::testing::Test {
+// A server, which serves one client after the other.
+struct shared_server {
     ledger owed;
     session_marks marks;
+    server_statements held;
+};
 
-    // Another client (id 2) left its unnamed statement here.
-    foreign() { serve(2, client_message('P')); }
+// A client, which is served by one server after the other.
+class served_client {
+public:
+    frontend_stream stream;
 
-    frontend_stream::step serve(std::uint64_t client, std::string_view data) {
-        frontend_stream stream;
-        stream.begin_link(client);
-        return stream.scan(data, owed, marks);
+    explicit served_client(std::uint64_t id) : id_{id} {}
+
+    // All that is sent before the first reply comes: our insertions, and the last step.
+    frontend_stream::step say(shared_server& server, std::string_view data) {
+        stream.begin_link({.client = statements_,
+                           .server = server.held,
+                           .store = store_,
+                           .settings = nullptr,
+                           .self = id_,
+                           .limit = 200,
+                           .client_parses = counted_,
+                           .server_parses = counted_,
+                           .binds = counted_},
+                          server.marks);
+        return scan(server, data);
+    }
+    frontend_stream::step scan(shared_server& server, std::string_view data) {
+        return stream.scan(data, 'I', server.owed, server.marks, arena_);
+    }
+    void hear(shared_server& server, std::string_view replies) {
+        for (const char type : replies) {
+            ASSERT_NE(server.owed.received(type), ledger::verdict::violation) << type;
+            if (const auto settled = server.owed.take_settlement()) {
+                server.held.finish(settled, *statements_, server.marks);
+            }
+        }
+    }
+
+private:
+    const std::uint64_t id_;
+    std::unique_ptr<client_statements> statements_;
+    statement_store store_{0};
+    byte_arena arena_;
+    std::uint64_t counted_ = 0;
+};
+
+constexpr auto close_unnamed = "C\0\0\0\6S\0"sv;
+
+struct foreign : ::testing::Test {
+    shared_server server;
+    served_client other{2};
+    served_client client{1};
+
+    foreign() { leave(); }
+
+    // Another client left its unnamed statement here.
+    void leave() {
+        (void)other.say(server, client_message('P') + client_message('S'));
+        other.hear(server, "1Z");
     }
 };
 
 TEST_F(foreign, statement_is_closed_before_it_could_be_used) {
     for (const char first : {'B', 'D', 'p', 'E', 'C'}) {
-        marks.unnamed_owner = 2;
-        const auto step = serve(1, client_message(first));
-        EXPECT_EQ(step.why, stop::close_unnamed) << first;
-        EXPECT_EQ(step.forward, 0U);
+        server.marks.unnamed_owner = 2;
+        const auto step = client.say(server, client_message(first));
+        EXPECT_EQ(step.why, stop::edit) << first;
+        EXPECT_EQ(step.bytes, close_unnamed) << first;
+        EXPECT_EQ(step.forward + step.skip, 0U);
     }
 }
 
 TEST_F(foreign, statement_is_left_alone_by_what_opens_no_batch) {
     for (const char first : {'S', 'F', 'H', 'c', 'd', 'f'}) {
-        marks.unnamed_owner = 2;
-        EXPECT_EQ(serve(1, client_message(first)).why, stop::more) << first;
-        EXPECT_EQ(marks.unnamed_owner, 2U) << first;
+        EXPECT_EQ(client.say(server, client_message(first)).why, stop::more) << first;
+        EXPECT_EQ(server.marks.unnamed_owner, 2U) << first;
     }
 }
 
 TEST_F(foreign, statement_is_closed_behind_what_opens_no_batch) {
     const std::string before = client_message('d') + client_message('S');
-    const auto step = serve(1, before + client_message('B'));
-    EXPECT_EQ(step.why, stop::close_unnamed);
+    const auto step = client.say(server, before + client_message('B'));
+    EXPECT_EQ(step.bytes, close_unnamed);
     EXPECT_EQ(step.forward, before.size());
 }
 
 TEST_F(foreign, statement_is_closed_before_a_named_one_is_parsed) {
-    EXPECT_EQ(serve(1, parse("s1", "select 1")).why, stop::close_unnamed);
+    EXPECT_EQ(client.say(server, parse("s1", "select 1")).bytes, close_unnamed);
 }
 
 TEST_F(foreign, statement_is_replaced_by_our_own) {
-    EXPECT_EQ(serve(1, client_message('P')).why, stop::more);
-    EXPECT_EQ(marks.unnamed_owner, 1U);
+    EXPECT_EQ(client.say(server, client_message('P')).why, stop::more);
+    EXPECT_EQ(server.marks.unnamed_owner, 1U);
 }
 
 TEST_F(foreign, statement_is_dropped_by_a_query) {
-    EXPECT_EQ(serve(1, client_message('Q')).why, stop::more);
-    EXPECT_EQ(marks.unnamed_owner, 0U);
+    const auto step = client.say(server, client_message('Q') + client_message('B'));
+    EXPECT_EQ(step.why, stop::more);
 }
 
 TEST_F(foreign, statement_is_closed_once) {
-    frontend_stream stream;
-    stream.begin_link(1);
-    (void)stream.scan(client_message('B'), owed, marks);
-    EXPECT_EQ(stream.scan(client_message('B'), owed, marks).why, stop::more);
+    const auto bind = client_message('B');
+    (void)client.say(server, bind);
+    EXPECT_EQ(client.scan(server, bind + bind).why, stop::more);
 }
 
 TEST_F(foreign, statement_closed_is_owed_to_the_pooler) {
-    ledger fresh;
-    frontend_stream stream;
-    stream.begin_link(1);
-    (void)stream.scan(client_message('B'), fresh, marks);
-    EXPECT_EQ(fresh.next_origin(), origin::pooler);
-    EXPECT_EQ(fresh.received('3'), ledger::verdict::ok);
+    (void)client.say(server, client_message('B'));
+    EXPECT_EQ(server.owed.next_origin(), origin::pooler);
+    EXPECT_EQ(server.owed.received('3'), ledger::verdict::ok);
 }
 
 TEST(own_unnamed_statement, is_left_to_its_client_in_the_next_transaction) {
-    ledger owed;
-    session_marks marks;
-    frontend_stream stream;
-    stream.begin_link(1);
-    (void)stream.scan(client_message('P'), owed, marks);
-    stream.begin_link(1);
-    EXPECT_EQ(stream.scan(client_message('B'), owed, marks).why, stop::more);
+    shared_server server;
+    served_client client{1};
+    (void)client.say(server, client_message('P') + client_message('S'));
+    client.hear(server, "1Z");
+    EXPECT_EQ(client.say(server, client_message('B')).why, stop::more);
 }
 
 // Parsed on one server, then again on another: the first one's is not what the client means now.
-TEST(own_unnamed_statement, is_closed_where_a_newer_one_was_parsed_elsewhere) {
-    ledger owed[2];
-    session_marks marks[2];
-    frontend_stream stream;
+TEST(own_unnamed_statement, is_closed_and_parsed_anew_where_it_is_not_the_newest) {
+    shared_server servers[2];
+    served_client client{1};
+    const std::string newest = parse("", "select 2");
     for (const auto i : {0, 1}) {
-        stream.begin_link(1);
-        (void)stream.scan(client_message('P'), owed[i], marks[i]);
+        (void)client.say(servers[i], (i == 0 ? client_message('P') : newest) + client_message('S'));
+        client.hear(servers[i], "1Z");
     }
-    stream.begin_link(1);
-    EXPECT_EQ(stream.scan(client_message('B'), owed[0], marks[0]).why, stop::close_unnamed);
-    stream.begin_link(1);
-    EXPECT_EQ(stream.scan(client_message('B'), owed[1], marks[1]).why, stop::more);
+    EXPECT_EQ(client.say(servers[0], client_message('B')).bytes, close_unnamed);
+    EXPECT_EQ(client.scan(servers[0], client_message('B')).bytes, newest);
+    EXPECT_EQ(client.scan(servers[0], client_message('B')).why, stop::more);
+    EXPECT_EQ(client.say(servers[1], client_message('B')).why, stop::more);
 }
 
 // --- before there is a server

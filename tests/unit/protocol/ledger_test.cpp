@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <string>
 #include <string_view>
 
 namespace pgweir::protocol {
@@ -210,6 +211,191 @@ TEST(ledger, follows_a_million_requests_of_an_endless_pipeline) {
         ASSERT_EQ(l.received('2'), verdict::ok);
     }
     EXPECT_EQ(l.outstanding(), 1U);
+}
+
+// --- replies that the server does not send
+
+TEST(known_reply, is_given_in_its_turn) {
+    ledger l;
+    send(l, request::bind);
+    send(l, request::known_parse);
+    send(l, request::known_close);
+    EXPECT_FALSE(l.next_is_known());
+    (void)l.received('2');
+    ASSERT_TRUE(l.next_is_known());
+    EXPECT_EQ(l.answer_known().front(), '1');
+    ASSERT_TRUE(l.next_is_known());
+    EXPECT_EQ(l.answer_known().front(), '3');
+    EXPECT_FALSE(l.next_is_known());
+}
+
+TEST(known_reply, is_a_whole_message) {
+    ledger l;
+    send(l, request::known_parse);
+    EXPECT_EQ(l.answer_known(), std::string_view("1\0\0\0\4", 5));
+}
+
+TEST(known_reply, is_taken_from_no_server) {
+    for (const char type : {'1', '3', 'Z', 'C'}) {
+        ledger l;
+        send(l, request::known_parse);
+        send(l, request::known_close);
+        EXPECT_EQ(l.received(type), verdict::violation) << type;
+    }
+}
+
+TEST(known_reply, leaves_its_batch_open) {
+    ledger l;
+    send(l, request::known_parse);
+    (void)l.answer_known();
+    EXPECT_FALSE(l.owes_reply());
+    EXPECT_FALSE(l.is_empty());
+}
+
+TEST(known_reply, is_skipped_behind_an_error) {
+    ledger l;
+    send(l, request::bind);
+    send(l, request::known_parse);
+    send(l, request::sync);
+    (void)l.received('E');
+    EXPECT_FALSE(l.next_is_known());
+    EXPECT_EQ(l.received('Z'), verdict::ready);
+}
+
+// --- outcomes of tracked requests
+
+std::string settled(ledger& l) {
+    const auto s = l.take_settlement();
+    return std::to_string(s.done) + "/" + std::to_string(s.failed) + "/" +
+           std::to_string(s.skipped);
+}
+
+TEST(settlement, tells_nothing_of_what_is_not_tracked) {
+    ledger l;
+    send(l, request::parse);
+    (void)l.received('1');
+    EXPECT_FALSE(l.take_settlement());
+}
+
+TEST(settlement, tells_what_was_done_once) {
+    ledger l;
+    l.sent(request::parse, origin::client, true);
+    (void)l.received('1');
+    EXPECT_EQ(settled(l), "1/0/0");
+    EXPECT_EQ(settled(l), "0/0/0");
+}
+
+TEST(settlement, waits_for_the_last_reply_of_a_request) {
+    ledger l;
+    l.sent(request::describe_statement, origin::client, true);
+    (void)l.received('t');
+    EXPECT_EQ(settled(l), "0/0/0");
+    (void)l.received('n');
+    EXPECT_EQ(settled(l), "1/0/0");
+}
+
+TEST(settlement, tells_failed_and_skipped_apart) {
+    ledger l;
+    for (int i = 0; i < 3; ++i) {
+        l.sent(request::parse, origin::client, true);
+        l.sent(request::bind, origin::client);
+    }
+    (void)l.received('E');
+    EXPECT_EQ(settled(l), "0/1/2");
+}
+
+TEST(settlement, tells_only_skipped_where_the_failed_one_was_not_tracked) {
+    ledger l;
+    send(l, request::bind);
+    l.sent(request::parse, origin::client, true);
+    l.sent(request::known_close, origin::client, true);
+    send(l, request::sync);
+    l.sent(request::parse, origin::client, true);
+    (void)l.received('E');
+    EXPECT_EQ(settled(l), "0/0/2");
+    (void)l.received('Z');
+    (void)l.received('1');
+    EXPECT_EQ(settled(l), "1/0/0");
+}
+
+TEST(settlement, takes_equal_requests_for_different_when_one_is_tracked) {
+    ledger l;
+    send(l, request::bind);
+    l.sent(request::bind, origin::client, true);
+    send(l, request::bind);
+    (void)l.received('2');
+    EXPECT_EQ(settled(l), "0/0/0");
+    (void)l.received('2');
+    EXPECT_EQ(settled(l), "1/0/0");
+    (void)l.received('2');
+    EXPECT_EQ(settled(l), "0/0/0");
+}
+
+TEST(settlement, of_a_query_comes_with_its_end) {
+    ledger l;
+    l.sent(request::query, origin::client, true);
+    (void)l.received('C');
+    EXPECT_EQ(settled(l), "0/0/0");
+    (void)l.received('Z');
+    EXPECT_EQ(settled(l), "1/0/0");
+}
+
+TEST(settlement, of_a_query_that_brought_an_error_is_failed) {
+    ledger l;
+    l.sent(request::query, origin::client, true);
+    l.sent(request::query, origin::client, true);
+    for (const char type : {'C', 'E', 'Z'}) {
+        (void)l.received(type);
+    }
+    EXPECT_EQ(settled(l), "0/1/0");
+    (void)l.received('C');
+    (void)l.received('Z');
+    EXPECT_EQ(settled(l), "1/0/0");
+}
+
+TEST(settlement, of_a_known_reply_is_done) {
+    ledger l;
+    l.sent(request::known_parse, origin::client, true);
+    (void)l.answer_known();
+    EXPECT_EQ(settled(l), "1/0/0");
+}
+
+// --- what is outstanding
+
+TEST(boundaries, count_what_is_answered_in_any_case) {
+    ledger l;
+    send(l, request::query);
+    send(l, request::bind, 3);
+    send(l, request::sync, 2);
+    send(l, request::function_call);
+    EXPECT_EQ(l.boundaries(), 4U);
+    (void)l.received('C');
+    (void)l.received('Z');
+    EXPECT_EQ(l.boundaries(), 3U);
+    (void)l.received('E');
+    (void)l.received('Z');
+    EXPECT_EQ(l.boundaries(), 2U);
+}
+
+TEST(executing, counts_what_runs_something) {
+    ledger l;
+    send(l, request::parse);
+    send(l, request::execute, 2);
+    send(l, request::sync);
+    send(l, request::query);
+    EXPECT_EQ(l.executing(), 3U);
+    (void)l.received('E');
+    EXPECT_EQ(l.executing(), 1U);
+}
+
+// A COPY FROM STDIN reads up to its end; the Sync in front of that is never answered.
+TEST(boundaries, do_not_count_a_sync_inside_a_copy) {
+    ledger l;
+    send(l, request::execute);
+    send(l, request::sync);
+    send(l, request::copy_end);
+    (void)l.received('G');
+    EXPECT_EQ(l.boundaries(), 0U);
 }
 
 }  // namespace

@@ -4,15 +4,21 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <string_view>
 
 namespace pgweir::protocol {
 namespace {
 
-class tag_that_leaves_state : public ::testing::TestWithParam<const char*> {};
+struct tag {
+    const char* text;
+    tag_effect effect;
+};
+
+class tag_that_leaves_state : public ::testing::TestWithParam<tag> {};
 class tag_that_leaves_nothing : public ::testing::TestWithParam<const char*> {};
 
-TEST_P(tag_that_leaves_state, marks_the_session) {
-    EXPECT_EQ(effect_of_tag(GetParam()), tag_effect::dirty);
+TEST_P(tag_that_leaves_state, tells_what_it_is) {
+    EXPECT_EQ(effect_of_tag(GetParam().text), GetParam().effect) << GetParam().text;
 }
 
 TEST_P(tag_that_leaves_nothing, marks_nothing) {
@@ -21,21 +27,21 @@ TEST_P(tag_that_leaves_nothing, marks_nothing) {
 
 INSTANTIATE_TEST_SUITE_P(tags,
                          tag_that_leaves_state,
-                         ::testing::Values("SET",
-                                           "RESET",
-                                           "LISTEN",
-                                           "UNLISTEN",
-                                           "PREPARE",
-                                           "DEALLOCATE",
-                                           "DEALLOCATE ALL",
-                                           "DECLARE CURSOR",
-                                           "DO",
-                                           "CALL",
-                                           "DISCARD",
-                                           "DISCARD ALL",
-                                           "DISCARD TEMP",
-                                           "DISCARD PLANS",
-                                           "DISCARD SEQUENCES"));
+                         ::testing::Values(tag{"SET", tag_effect::settings},
+                                           tag{"RESET", tag_effect::settings},
+                                           tag{"LISTEN", tag_effect::dirty},
+                                           tag{"UNLISTEN", tag_effect::dirty},
+                                           tag{"PREPARE", tag_effect::prepared},
+                                           tag{"DEALLOCATE", tag_effect::dirty},
+                                           tag{"DEALLOCATE ALL", tag_effect::deallocated},
+                                           tag{"DECLARE CURSOR", tag_effect::dirty},
+                                           tag{"DO", tag_effect::prepared},
+                                           tag{"CALL", tag_effect::prepared},
+                                           tag{"DISCARD", tag_effect::dirty},
+                                           tag{"DISCARD ALL", tag_effect::deallocated},
+                                           tag{"DISCARD TEMP", tag_effect::dirty},
+                                           tag{"DISCARD PLANS", tag_effect::dirty},
+                                           tag{"DISCARD SEQUENCES", tag_effect::dirty}));
 INSTANTIATE_TEST_SUITE_P(tags,
                          tag_that_leaves_nothing,
                          ::testing::Values("",
@@ -71,14 +77,16 @@ TEST(tag_of_load, cannot_be_cleaned) { EXPECT_EQ(effect_of_tag("LOAD"), tag_effe
 class text_that_names_state : public ::testing::TestWithParam<const char*> {};
 class text_that_names_nothing : public ::testing::TestWithParam<const char*> {};
 
-TEST_P(text_that_names_state, is_seen) { EXPECT_TRUE(names_session_state(GetParam())); }
+bool names_state(std::string_view sql) { return names_session_state(sql) != text_effect::none; }
+
+TEST_P(text_that_names_state, is_seen) { EXPECT_TRUE(names_state(GetParam())); }
 
 TEST_P(text_that_names_state, is_seen_in_upper_case) {
     std::string upper{GetParam()};
     for (char& c : upper) {
         c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
     }
-    EXPECT_TRUE(names_session_state(upper)) << upper;
+    EXPECT_TRUE(names_state(upper)) << upper;
 }
 
 TEST_P(text_that_names_state, is_seen_in_mixed_case) {
@@ -86,13 +94,13 @@ TEST_P(text_that_names_state, is_seen_in_mixed_case) {
     for (std::size_t i = 0; i < mixed.size(); i += 2) {
         mixed[i] = static_cast<char>(std::toupper(static_cast<unsigned char>(mixed[i])));
     }
-    EXPECT_TRUE(names_session_state(mixed)) << mixed;
+    EXPECT_TRUE(names_state(mixed)) << mixed;
 }
 
 TEST_P(text_that_names_state, is_seen_at_any_place_among_other_text) {
     for (std::size_t n = 0; n < 64; ++n) {
         const auto text = std::string(n, ' ') + GetParam() + std::string(n, ';');
-        ASSERT_TRUE(names_session_state(text)) << n;
+        ASSERT_TRUE(names_state(text)) << n;
     }
 }
 
@@ -102,7 +110,7 @@ TEST_P(text_that_names_state, is_seen_across_a_seam_anywhere) {
     for (std::size_t at = 0; at <= text.size(); ++at) {
         session_probe probe;
         (void)probe.feed(std::string_view{text}.substr(0, at));
-        ASSERT_TRUE(probe.feed(std::string_view{text}.substr(at))) << at;
+        ASSERT_NE(probe.feed(std::string_view{text}.substr(at)), text_effect::none) << at;
     }
 }
 
@@ -111,15 +119,15 @@ TEST_P(text_that_names_state, is_seen_in_pieces_of_any_size) {
         "select 'some text in front of it'; " + std::string{GetParam()} + "; end";
     for (std::size_t size = 1; size < 40; ++size) {
         session_probe probe;
-        bool found = false;
+        auto found = text_effect::none;
         for (std::size_t at = 0; at < text.size(); at += size) {
             found = probe.feed(std::string_view{text}.substr(at, size));
         }
-        ASSERT_TRUE(found) << size;
+        ASSERT_NE(found, text_effect::none) << size;
     }
 }
 
-TEST_P(text_that_names_nothing, is_not_suspected) { EXPECT_FALSE(names_session_state(GetParam())); }
+TEST_P(text_that_names_nothing, is_not_suspected) { EXPECT_FALSE(names_state(GetParam())); }
 
 INSTANTIATE_TEST_SUITE_P(texts,
                          text_that_names_state,
@@ -164,24 +172,48 @@ INSTANTIATE_TEST_SUITE_P(texts,
                                            "select \xc3\xa4temp\xc3\xa4 from t",
                                            "select temporaryx from t"));
 
+struct known_effect {
+    const char* sql;
+    text_effect effect;
+};
+
+// Locks and nextval leave the meaning of other texts alone.
+TEST(effect_of_text, tells_what_may_change_the_meaning_of_others) {
+    for (const auto& [sql, effect] :
+         {known_effect{"select pg_advisory_lock(1)", text_effect::dirty},
+          known_effect{"select nextval('s')", text_effect::dirty},
+          known_effect{"select set_config('a.b', 'c', false)", text_effect::settings},
+          known_effect{"create temp table t ()", text_effect::settings},
+          known_effect{"update pg_settings set setting = 1", text_effect::settings},
+          known_effect{"select nextval('s') into temp t", text_effect::settings}}) {
+        EXPECT_EQ(names_session_state(sql), effect) << sql;
+    }
+}
+
+TEST(session_probe, tells_the_strongest_of_all_pieces) {
+    session_probe probe;
+    (void)probe.feed("create temp table t ()");
+    EXPECT_EQ(probe.feed("select nextval('s')"), text_effect::settings);
+}
+
 TEST(session_probe, forgets_at_restart) {
     session_probe probe;
     (void)probe.feed("create temp table t ()");
     probe.restart();
-    EXPECT_FALSE(probe.feed("select 1"));
+    EXPECT_EQ(probe.feed("select 1"), text_effect::none);
 }
 
 TEST(session_probe, joins_nothing_across_a_restart) {
     session_probe probe;
     (void)probe.feed("select set_con");
     probe.restart();
-    EXPECT_FALSE(probe.feed("fig"));
+    EXPECT_EQ(probe.feed("fig"), text_effect::none);
 }
 
 TEST(session_probe, remembers_until_restart) {
     session_probe probe;
     (void)probe.feed("create temp table t ()");
-    EXPECT_TRUE(probe.feed("select 1"));
+    EXPECT_EQ(probe.feed("select 1"), text_effect::settings);
 }
 
 }  // namespace

@@ -1,0 +1,80 @@
+// Prepared statements as pgweir knows them: what a name of a client stands for on any server.
+#pragma once
+
+#include "pgweir/protocol/session_marks.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+namespace pgweir::protocol {
+
+// Names of shared statements on servers begin so. A client's own name that does is never passed on.
+inline constexpr std::string_view shared_prefix = "__pgweir_";
+
+// Immutable. Clients that prepare the same text with the same parameter types in the same scope
+// hold the same object, and so share one statement on each server.
+struct statement {
+    std::uint64_t id = 0;  // of all statements of this process
+    std::string name;      // on servers
+    std::string parse;     // the whole Parse message under that name; empty: too long to be kept
+    bool deallocates = false;                // running it may remove prepared statements
+    bool changes_parsing = false;            // running it may change what another text means
+    text_effect effect = text_effect::none;  // on the session that runs it
+    // Every setting that parsing can see: literals are folded, and names looked up, when a
+    // statement is parsed. Kept so that its address stays taken.
+    std::shared_ptr<const void> scope;
+    // A client that has changed its session since startup shares with nobody; else 0.
+    std::uint64_t owner = 0;
+
+    // What of the message is behind the name: text, NUL, parameter types.
+    [[nodiscard]] std::string_view body() const noexcept;
+};
+using statement_ptr = std::shared_ptr<const statement>;
+
+// In which circumstances a text is parsed; see statement::scope and statement::owner.
+struct statement_scope {
+    std::shared_ptr<const void> settings;
+    std::uint64_t owner = 0;
+};
+
+// Interns statements; one a slice. Entries live as long as somebody holds them. Worker thread only.
+class statement_store {
+public:
+    // `worker` makes ids differ between workers: servers move between them.
+    explicit statement_store(unsigned worker) noexcept : worker_{worker} {}
+
+    // `body` as in statement::body().
+    [[nodiscard]] statement_ptr intern(const statement_scope& scope, std::string_view body);
+    // A statement that nobody else can share and whose text is not kept.
+    [[nodiscard]] statement_ptr make_unshared();
+
+private:
+    [[nodiscard]] std::shared_ptr<statement> make();
+
+    const unsigned worker_;
+    std::uint64_t made_ = 0;
+    std::unordered_multimap<std::size_t, std::weak_ptr<const statement>> known_;  // by hash
+    std::size_t sweep_at_ = 64;
+};
+
+// The names of statements are compared as PostgreSQL does: by their first 63 bytes (NAMEDATALEN).
+[[nodiscard]] constexpr std::string_view significant(std::string_view name) noexcept {
+    return name.substr(0, 63);
+}
+
+// Could running this SQL text remove prepared statements? May say yes too often, never too seldom.
+[[nodiscard]] bool may_deallocate(std::string_view sql) noexcept;
+
+// Is this a single statement that leaves alone what the parsing of others depends on (settings,
+// temporary tables)? May say no too often; says yes only for what begins as a query or as
+// transaction control and names no session state.
+[[nodiscard]] bool leaves_parsing_alone(std::string_view sql) noexcept;
+
+// The name in a text that is nothing but `DEALLOCATE [PREPARE] name`, folded as PostgreSQL folds
+// identifiers; empty for anything else, also for ALL.
+[[nodiscard]] std::string deallocated_name(std::string_view sql);
+
+}  // namespace pgweir::protocol

@@ -1,0 +1,152 @@
+// Makes a client's prepared statements work on whichever server serves it.
+#pragma once
+
+#include "pgweir/protocol/frame.hpp"
+#include "pgweir/protocol/ledger.hpp"
+#include "pgweir/protocol/session_marks.hpp"
+#include "pgweir/protocol/statement_state.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace pgweir::protocol {
+
+// A Parse up to this size is kept, to be sent to other servers too; a longer one streams through
+// and ties its client to the server that has it.
+inline constexpr std::size_t statement_limit = 48 * 1024;
+
+// Bytes of our own that are sent between a client's; they stay in place until clear(). Fixed size,
+// shared by all clients of a worker.
+class byte_arena {
+public:
+    static constexpr std::size_t capacity = 16 * 1024;
+
+    [[nodiscard]] bool has_room(std::size_t n) const noexcept { return capacity - used_ >= n; }
+    [[nodiscard]] bool empty() const noexcept { return used_ == 0; }
+    void clear() noexcept { used_ = 0; }
+    // Appends to what was appended since mark(). REQUIRES: has_room(bytes.size()).
+    void add(std::string_view bytes) noexcept;
+    void add_be32(std::uint32_t v) noexcept;
+    void add_byte(char c) noexcept { bytes_[used_++] = c; }
+    [[nodiscard]] std::size_t mark() const noexcept { return used_; }
+    [[nodiscard]] std::string_view since(std::size_t mark) const noexcept {
+        return {bytes_.data() + mark, used_ - mark};
+    }
+
+private:
+    std::array<char, capacity> bytes_;
+    std::size_t used_ = 0;
+};
+
+// One link of a client to a server, in transaction and statement mode. Looks at each message that
+// concerns prepared statements, and at simple queries, before it is passed on; records it in the
+// ledger, with what it will change (server_statements). Decides only. Worker thread only.
+//
+// The rules: a name of the client never reaches the server, where the statement has a name of ours
+// that all clients share. What the server lacks is parsed first, what is too much is closed. A
+// Parse of what it has, and a Close, are answered by us in their turn (ledger entries that are not
+// sent). Whatever fails at PostgreSQL is made to fail there, so that the error, and the state of
+// the transaction, are its own. Where the effect of an earlier segment is not known yet, the
+// message waits for it.
+class statement_relay {
+public:
+    struct link {
+        std::unique_ptr<client_statements>& client;  // made when first needed
+        server_statements& server;
+        statement_store& store;
+        std::shared_ptr<const void> settings;  // see statement::scope
+        std::uint64_t self;                    // of the client; no other has ever had it
+        std::size_t limit;             // named statements the server may hold; 0: none are shared
+        std::uint64_t& client_parses;  // counter: of named statements, by clients
+        std::uint64_t& server_parses;  // counter: of them or for them, by servers
+        std::uint64_t& binds;          // counter: to named statements
+    };
+    struct step {
+        enum class kind : std::uint8_t {
+            pass,      // as it is
+            insert,    // send `bytes`, then look at the same message again
+            replace,   // send `bytes` instead of the first `skip` bytes
+            wait,      // ask the server to flush, and come again when replies have come
+            full,      // the arena is: send what there is, clear it, come again
+            too_long,  // a name is longer than anybody's: end the client
+        };
+        kind what = kind::pass;
+        std::string_view bytes;  // stays until the arena is cleared, or the next begin()
+        std::size_t skip = 0;
+    };
+
+    // A server serves the client from now on.
+    statement_relay(const link& l, const session_marks& marks);
+
+    // `head`: the message, or of a long one what there is of it (peek_size and more; all of a Parse
+    // up to statement_limit). `status`: of the last ReadyForQuery. After pass and replace the
+    // message is in `ledger`. REQUIRES: its type is one of P B D C E Q S F.
+    [[nodiscard]] step look(std::string_view head,
+                            const frame& f,
+                            char status,
+                            ledger& ledger,
+                            session_marks& marks,
+                            byte_arena& arena);
+
+private:
+    struct context;
+    using named = client_statements::named;
+    using maybe_step = std::optional<step>;
+
+    [[nodiscard]] static bool is_void(const context& c) noexcept;
+    static step raw(const context& c, request r);
+    static step rename(const context& c,
+                       std::size_t name_at,
+                       std::string_view old_name,
+                       std::string_view new_name);
+    maybe_step drop_foreign_unnamed(const context& c);
+    step parse(const context& c);
+    step parse_again(const context& c, named& taken, std::string_view name);
+    step parse_long(const context& c, std::string_view name);
+    step parse_unnamed(const context& c);
+    step bind(const context& c);
+    step describe(const context& c);
+    step close(const context& c);
+    step execute(const context& c);
+    step query(const context& c);
+    step refer(const context& c, request r, std::size_t name_at, std::string_view name);
+    step refer_unnamed(const context& c, request r);
+    maybe_step deallocate(const context& c, std::string_view text, named*& target);
+    maybe_step make_ready(const context& c, const statement_ptr& s);
+    maybe_step make_room(const context& c);
+    step close_shared(const context& c, server_statements::held& h);
+    named& define(std::string_view name, const statement& what);
+    void sent_with_name(const context& c, request r, std::string_view name, bool is_remembered);
+    client_statements& mine();
+    [[nodiscard]] named* find(std::string_view name) noexcept;
+    [[nodiscard]] bool has_names() const noexcept {
+        return link_.client != nullptr && !link_.client->empty();
+    }
+    [[nodiscard]] bool has_unnamed() const noexcept {
+        return link_.client != nullptr && link_.client->has_unnamed();
+    }
+    bool must_wait(const context& c, const named* n);
+    void note_text(std::string_view text) noexcept;
+
+    link link_;
+    bool first_ = true;
+    bool fence_ = false;  // something under way may remove statements
+    bool doubt_ = false;  // something under way may change what a text means
+    bool unnamed_deallocates_ = false;
+    named* unnamed_target_ = nullptr;  // what running the unnamed statement deallocates
+    named* portal_target_ = nullptr;   // ... and the portal that was bound to it last,
+    std::string target_portal_;        // whose name this is
+};
+
+// Rewrites our names of statements in `message`, a whole ErrorResponse, to the client's. False,
+// with `out` untouched, when there are none.
+[[nodiscard]] bool translate_names(std::string_view message,
+                                   const client_statements& client,
+                                   std::string& out);
+
+}  // namespace pgweir::protocol

@@ -1,0 +1,187 @@
+// Interned prepared statements, and the SQL that removes them.
+#include "pgweir/protocol/statement.hpp"
+
+#include "pgweir/protocol/frame.hpp"
+#include "pgweir/protocol/message_writer.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <functional>
+#include <utility>
+
+namespace pgweir::protocol {
+namespace {
+
+// Enough for max_workers of the pool layer.
+constexpr unsigned worker_bits = 6;
+
+constexpr char lower(char c) noexcept {
+    return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+}
+
+bool contains(std::string_view text, std::string_view word) noexcept {
+    return std::search(text.begin(), text.end(), word.begin(), word.end(),
+                       [](char a, char b) { return lower(a) == b; }) != text.end();
+}
+
+constexpr bool is_space(char c) noexcept {
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
+}
+
+constexpr bool begins_identifier(char c) noexcept {
+    const char l = lower(c);
+    return (l >= 'a' && l <= 'z') || l == '_' || static_cast<unsigned char>(c) >= 0x80;
+}
+
+constexpr bool continues_identifier(char c) noexcept {
+    return begins_identifier(c) || (c >= '0' && c <= '9') || c == '$';
+}
+
+// Skips white space and comments. Not nested comments: what is left of those is no identifier.
+std::string_view skip_space(std::string_view s) noexcept {
+    for (;;) {
+        if (!s.empty() && is_space(s.front())) {
+            s.remove_prefix(1);
+        } else if (s.starts_with("--")) {
+            s.remove_prefix(std::min(s.find('\n'), s.size()));
+        } else if (s.starts_with("/*")) {
+            const auto end = s.find("*/", 2);
+            s.remove_prefix(end == std::string_view::npos ? s.size() : end + 2);
+        } else {
+            return s;
+        }
+    }
+}
+
+// Takes an identifier off the front of `s`; empty when there is none. ASCII is folded as PostgreSQL
+// does; what folding does to other letters depends on the server's locale, so that is refused.
+std::string take_identifier(std::string_view& s, bool& quoted) {
+    std::string name;
+    quoted = !s.empty() && s.front() == '"';
+    if (quoted) {
+        for (std::size_t i = 1; i < s.size(); ++i) {
+            if (s[i] != '"') {
+                name.push_back(s[i]);
+            } else if (i + 1 < s.size() && s[i + 1] == '"') {
+                name.push_back(s[i++]);
+            } else {
+                s.remove_prefix(i + 1);
+                return name;
+            }
+        }
+        return {};
+    }
+    if (s.empty() || !begins_identifier(s.front())) {
+        return {};
+    }
+    std::size_t i = 0;
+    for (; i < s.size() && continues_identifier(s[i]); ++i) {
+        if (static_cast<unsigned char>(s[i]) >= 0x80) {
+            return {};
+        }
+        name.push_back(lower(s[i]));
+    }
+    s.remove_prefix(i);
+    return name;
+}
+
+std::size_t hash_of(const statement_scope& scope, std::string_view body) noexcept {
+    const auto mix = [](std::size_t a, std::size_t b) { return a * 0x9e3779b97f4a7c15U + b; };
+    return mix(
+        mix(std::hash<std::string_view>{}(body), std::hash<const void*>{}(scope.settings.get())),
+        static_cast<std::size_t>(scope.owner));
+}
+
+}  // namespace
+
+std::string_view statement::body() const noexcept {
+    const auto behind_name = header_size + name.size() + 1;
+    return parse.empty() ? std::string_view{} : std::string_view{parse}.substr(behind_name);
+}
+
+std::shared_ptr<statement> statement_store::make() {
+    auto made = std::make_shared<statement>();
+    made->id = (++made_ << worker_bits) | worker_;
+    std::array<char, 16> hex{};
+    const auto end = std::to_chars(hex.data(), hex.data() + hex.size(), made->id, 16).ptr;
+    made->name.append(shared_prefix).append(hex.data(), end);
+    return made;
+}
+
+statement_ptr statement_store::intern(const statement_scope& scope, std::string_view body) {
+    const auto hash = hash_of(scope, body);
+    const auto [from, to] = known_.equal_range(hash);
+    for (auto it = from; it != to; ++it) {
+        if (auto known = it->second.lock(); known && known->body() == body &&
+                                            known->scope == scope.settings &&
+                                            known->owner == scope.owner) {
+            return known;
+        }
+    }
+    if (known_.size() >= sweep_at_) {
+        std::erase_if(known_, [](const auto& s) { return s.second.expired(); });
+        sweep_at_ = std::max<std::size_t>(64, known_.size() * 2);
+    }
+    auto made = make();
+    message_writer{made->parse}.begin('P').put_cstr(made->name).put_bytes(body).end();
+    const auto text = body.substr(0, body.find('\0'));
+    made->deallocates = may_deallocate(text);
+    made->changes_parsing = !leaves_parsing_alone(text);
+    made->effect = names_session_state(text);
+    made->scope = scope.settings;
+    made->owner = scope.owner;
+    known_.emplace(hash, made);
+    return made;
+}
+
+statement_ptr statement_store::make_unshared() {
+    auto made = make();
+    // Its text is not looked at.
+    made->deallocates = made->changes_parsing = true;
+    made->effect = text_effect::settings;
+    return made;
+}
+
+bool may_deallocate(std::string_view sql) noexcept {
+    return contains(sql, "deallocate") || contains(sql, "discard");
+}
+
+bool leaves_parsing_alone(std::string_view sql) noexcept {
+    constexpr std::array<std::string_view, 17> harmless{
+        "select", "insert",    "update",  "delete", "with",  "values",
+        "begin",  "start",     "commit",  "end",    "abort", "rollback",
+        "merge",  "savepoint", "release", "table",  "fetch"};
+    const auto text = skip_space(sql);
+    const auto word =
+        text.substr(0, static_cast<std::size_t>(
+                           std::ranges::find_if_not(text, continues_identifier) - text.begin()));
+    const auto is = [word](std::string_view w) { return std::ranges::equal(word, w, {}, lower); };
+    if (std::ranges::none_of(harmless, is)) {
+        return false;
+    }
+    const auto end = text.find(';');
+    return (end == std::string_view::npos || skip_space(text.substr(end + 1)).empty()) &&
+           names_session_state(text) != text_effect::settings;
+}
+
+std::string deallocated_name(std::string_view sql) {
+    bool quoted = false;
+    auto rest = skip_space(sql);
+    if (take_identifier(rest, quoted) != "deallocate" || quoted) {
+        return {};
+    }
+    rest = skip_space(rest);
+    auto name = take_identifier(rest, quoted);
+    rest = skip_space(rest);
+    if (name == "prepare" && !quoted && !rest.empty() && rest.front() != ';') {
+        name = take_identifier(rest, quoted);
+        rest = skip_space(rest);
+    }
+    if (!rest.empty() && rest.front() == ';') {
+        rest = skip_space(rest.substr(1));
+    }
+    return rest.empty() && (quoted || name != "all") ? name : std::string{};
+}
+
+}  // namespace pgweir::protocol

@@ -1,0 +1,567 @@
+// Makes a client's prepared statements work on whichever server serves it.
+#include "pgweir/protocol/statement_relay.hpp"
+
+#include "pgweir/protocol/error_response.hpp"
+#include "pgweir/protocol/frontend_stream.hpp"
+#include "pgweir/protocol/message_writer.hpp"
+
+#include <utility>
+
+namespace pgweir::protocol {
+namespace {
+
+using kind = statement_relay::step::kind;
+
+// What a client's `DEALLOCATE name` is made to remove: other clients may need the statement itself.
+const statement_ptr& decoy() {
+    static const statement_ptr one = [] {
+        auto s = std::make_shared<statement>();
+        s->name.append(shared_prefix) += '0';
+        message_writer{s->parse}.begin('P').put_cstr(s->name).put_cstr("").put_int16(0).end();
+        return s;
+    }();
+    return one;
+}
+
+constexpr std::string_view deallocate_decoy = "DEALLOCATE \"__pgweir_0\"";
+// Never the name of a statement: what follows the prefix of those is a number.
+constexpr std::string_view no_statement = "__pgweir_none";
+
+constexpr std::string_view close_unnamed_message{"C\0\0\0\x06S\0", 7};
+
+// The NUL-terminated string at `at`; none when its end is not in sight.
+std::optional<std::string_view> cstr_at(std::string_view head, std::size_t at) noexcept {
+    const auto end = at > head.size() ? std::string_view::npos : head.find('\0', at);
+    if (end == std::string_view::npos) {
+        return std::nullopt;
+    }
+    return head.substr(at, end - at);
+}
+
+bool is_ours(std::string_view name) noexcept { return name.starts_with(shared_prefix); }
+
+// Puts a message into the arena. No room: an empty view.
+std::string_view write(byte_arena& arena,
+                       char type,
+                       std::string_view before,
+                       std::string_view text,
+                       std::string_view after) noexcept {
+    const auto body = before.size() + text.size() + after.size();
+    if (!arena.has_room(header_size + body)) {
+        return {};
+    }
+    const auto mark = arena.mark();
+    arena.add_byte(type);
+    arena.add_be32(static_cast<std::uint32_t>(header_size - 1 + body));
+    arena.add(before);
+    arena.add(text);
+    arena.add(after);
+    return arena.since(mark);
+}
+
+}  // namespace
+
+void byte_arena::add(std::string_view bytes) noexcept {
+    bytes.copy(bytes_.data() + used_, bytes.size());
+    used_ += bytes.size();
+}
+
+void byte_arena::add_be32(std::uint32_t v) noexcept {
+    base::store_be32(bytes_.data() + used_, v);
+    used_ += 4;
+}
+
+struct statement_relay::context {
+    std::string_view head;
+    const frame& f;
+    char status;
+    protocol::ledger& ledger;
+    session_marks& marks;
+    byte_arena& arena;
+
+    [[nodiscard]] bool is_whole() const noexcept { return head.size() == f.size; }
+};
+
+statement_relay::statement_relay(const link& l, const session_marks& marks) : link_{l} {
+    const bool same = has_unnamed() && marks.unnamed_owner == link_.self &&
+                      marks.unnamed_count == link_.client->unnamed_count();
+    const bool neither = !has_unnamed() && marks.unnamed_owner == 0;
+    link_.server.unnamed_is_ours = foreseen<bool>{same || neither};
+}
+
+client_statements& statement_relay::mine() {
+    if (link_.client == nullptr) {
+        link_.client = std::make_unique<client_statements>();
+    }
+    return *link_.client;
+}
+
+statement_relay::named* statement_relay::find(std::string_view name) noexcept {
+    return link_.client == nullptr ? nullptr : link_.client->find(name);
+}
+
+statement_relay::step statement_relay::look(std::string_view head,
+                                            const frame& f,
+                                            char status,
+                                            ledger& ledger,
+                                            session_marks& marks,
+                                            byte_arena& arena) {
+    const context c{head, f, status, ledger, marks, arena};
+    if (first_ && f.type != 'S' && f.type != 'F') {
+        first_ = false;
+        if (const auto s = drop_foreign_unnamed(c)) {
+            return *s;
+        }
+    }
+    switch (f.type) {
+        case 'P': return parse(c);
+        case 'B': return bind(c);
+        case 'D': return describe(c);
+        case 'C': return close(c);
+        case 'E': return execute(c);
+        case 'Q': return query(c);
+        case 'S': link_.server.end_segment(); return raw(c, request::sync);
+        default: link_.server.end_segment(); return raw(c, request::function_call);
+    }
+}
+
+// The unnamed statement of another client, or one of ours that is not our last, must be gone before
+// anything can mean it. This is the first request of the link, so nothing makes PostgreSQL skip it.
+// A query, or a Parse of the unnamed statement, drops it by itself.
+statement_relay::maybe_step statement_relay::drop_foreign_unnamed(const context& c) {
+    const bool drops = c.f.type == 'Q' || (c.f.type == 'P' && c.head.size() > header_size &&
+                                           c.head[header_size] == '\0');
+    if (drops || link_.server.unnamed_is_ours.assumed() || c.marks.unnamed_owner == 0) {
+        return std::nullopt;
+    }
+    c.ledger.sent(request::close, origin::pooler);
+    c.marks.unnamed_owner = 0;
+    link_.server.unnamed_is_ours.set(!has_unnamed());
+    return step{kind::insert, close_unnamed_message, 0};
+}
+
+// As the client sent it: what PostgreSQL refuses, skips, or needs no help with.
+statement_relay::step statement_relay::raw(const context& c, request r) {
+    c.ledger.sent(r, origin::client);
+    return {};
+}
+
+// PostgreSQL throws it away, or it breaks a COPY: what it says does not matter.
+bool statement_relay::is_void(const context& c) noexcept {
+    return c.ledger.is_skipping() || c.ledger.is_copying_in();
+}
+
+bool statement_relay::must_wait(const context& c, const named* n) {
+    fence_ = fence_ && c.ledger.executing() != 0;
+    return fence_ || (n != nullptr && n->what.must_wait(link_.server.segment()));
+}
+
+// The message with another name in place of the one that begins at `name_at`.
+statement_relay::step statement_relay::rename(const context& c,
+                                              std::size_t name_at,
+                                              std::string_view old_name,
+                                              std::string_view new_name) {
+    if (!c.arena.has_room(name_at + new_name.size() + 1)) {
+        return {c.arena.empty() ? kind::too_long : kind::full, {}, 0};
+    }
+    const auto mark = c.arena.mark();
+    c.arena.add_byte(c.f.type);
+    c.arena.add_be32(static_cast<std::uint32_t>(c.f.size - 1 - old_name.size() + new_name.size()));
+    c.arena.add(c.head.substr(header_size, name_at - header_size));
+    c.arena.add(new_name);
+    c.arena.add_byte('\0');
+    return {kind::replace, c.arena.since(mark), name_at + old_name.size() + 1};
+}
+
+// What is missing until the server holds `s`.
+statement_relay::maybe_step statement_relay::make_ready(const context& c, const statement_ptr& s) {
+    auto& server = link_.server;
+    auto& h = server.use(s);
+    if (h.there.must_wait(server.segment())) {
+        return step{kind::wait, {}, 0};
+    }
+    if (h.there.assumed()) {
+        return std::nullopt;
+    }
+    if (auto made_room = make_room(c)) {
+        return made_room;
+    }
+    c.ledger.sent(request::parse, origin::pooler, true);
+    server.begin({.server = &h, .is_there = true});
+    ++link_.server_parses;
+    return step{kind::insert, s->parse, 0};
+}
+
+// Closes what was not used for longest, if the server holds its share.
+statement_relay::maybe_step statement_relay::make_room(const context& c) {
+    if (auto* victim = link_.server.find_victim(link_.limit)) {
+        return close_shared(c, *victim);
+    }
+    return std::nullopt;
+}
+
+statement_relay::step statement_relay::close_shared(const context& c, server_statements::held& h) {
+    const auto message = write(c.arena, 'C', "S", h.what->name, std::string_view{"\0", 1});
+    if (message.empty()) {
+        return {kind::full, {}, 0};
+    }
+    c.ledger.sent(request::close, origin::pooler, true);
+    link_.server.begin({.server = &h, .is_there = false});
+    return {kind::insert, message, 0};
+}
+
+statement_relay::named& statement_relay::define(std::string_view name, const statement& what) {
+    auto& n = mine().find_or_make(name);
+    link_.client->define(n, name, what);
+    return n;
+}
+
+// Records a request that names a statement of the client.
+void statement_relay::sent_with_name(const context& c,
+                                     request r,
+                                     std::string_view name,
+                                     bool is_remembered) {
+    c.ledger.sent(r, origin::client, is_remembered);
+    if (is_remembered) {
+        link_.server.begin({.refers = std::string{name}});
+    }
+}
+
+// Once run, it may change what other texts mean.
+void statement_relay::note_text(std::string_view text) noexcept {
+    doubt_ = doubt_ || !leaves_parsing_alone(text);
+}
+
+// --- Parse
+
+statement_relay::step statement_relay::parse(const context& c) {
+    const auto name = cstr_at(c.head, header_size);
+    if (!name || is_void(c)) {
+        c.marks.permanent = c.marks.permanent || !name;  // whatever its name is, it is not ours
+        return raw(c, request::parse);
+    }
+    if (name->empty()) {
+        return parse_unnamed(c);
+    }
+    if (link_.limit == 0) {
+        c.marks.dirty = c.marks.has_statements = true;
+        return raw(c, request::parse);
+    }
+    auto* known = find(*name);
+    if (must_wait(c, known)) {
+        return {kind::wait, {}, 0};
+    }
+    if (known != nullptr && known->what.assumed() != nullptr) {
+        return parse_again(c, *known, *name);
+    }
+    if (!c.is_whole()) {
+        return parse_long(c, *name);
+    }
+    doubt_ = doubt_ && c.ledger.executing() != 0;
+    // A client that changed its session, or may be doing so, may mean something else by this text.
+    const bool alone = c.marks.changes_parsing || doubt_;
+    const auto body = c.head.substr(header_size + name->size() + 1);
+    const auto what = link_.store.intern({link_.settings, alone ? link_.self : 0}, body);
+    auto& server = link_.server;
+    auto& h = server.use(what);
+    if (h.there.must_wait(server.segment())) {
+        return {kind::wait, {}, 0};
+    }
+    if (h.there.assumed()) {
+        // In a failed transaction it would be refused; and whether it is one is not known while
+        // something is outstanding that may begin, end or fail one.
+        if (c.status == 'E' || c.ledger.boundaries() != 0) {
+            return close_shared(c, h);
+        }
+        c.ledger.sent(request::known_parse, origin::client, true);
+        server.begin({.name = &define(*name, *what), .meaning = what});
+        ++link_.client_parses;
+        return {kind::replace, {}, c.f.size};
+    }
+    if (auto made_room = make_room(c)) {
+        return *made_room;
+    }
+    c.ledger.sent(request::parse, origin::client, true);
+    server.begin({.server = &h, .is_there = true, .name = &define(*name, *what), .meaning = what});
+    ++link_.client_parses;
+    ++link_.server_parses;
+    return {kind::replace, what->parse, c.f.size};
+}
+
+// The name is taken. PostgreSQL says so itself, after it has looked at the text.
+statement_relay::step statement_relay::parse_again(const context& c,
+                                                   named& taken,
+                                                   std::string_view name) {
+    const auto what = taken.what.assumed();
+    if (auto s = make_ready(c, what)) {
+        return *s;
+    }
+    const auto s = rename(c, header_size, name, what->name);
+    if (s.what == kind::replace) {
+        sent_with_name(c, request::parse, name, true);
+    }
+    return s;
+}
+
+// Too long to be kept: this server alone will know it, and the client stays with it.
+statement_relay::step statement_relay::parse_long(const context& c, std::string_view name) {
+    if (auto made_room = make_room(c)) {
+        return *made_room;
+    }
+    const auto what = link_.store.make_unshared();
+    const auto s = rename(c, header_size, name, what->name);
+    if (s.what == kind::replace) {
+        c.ledger.sent(request::parse, origin::client, true);
+        link_.server.begin({.server = &link_.server.use(what),
+                            .is_there = true,
+                            .name = &define(name, *what),
+                            .meaning = what});
+        link_.client->tie();
+        ++link_.client_parses;
+        ++link_.server_parses;
+    }
+    return s;
+}
+
+statement_relay::step statement_relay::parse_unnamed(const context& c) {
+    const auto text = c.is_whole() ? cstr_at(c.head, header_size + 1) : std::nullopt;
+    auto kept = c.is_whole() ? c.head : std::string_view{};
+    step s;
+    named* target = nullptr;
+    if (text && has_names()) {
+        if (const auto diverted = deallocate(c, *text, target)) {
+            if (diverted->what != kind::replace) {
+                return *diverted;
+            }
+            s = *diverted;
+            kept = s.bytes;
+        }
+    }
+    unnamed_target_ = target;
+    unnamed_deallocates_ = has_names() && (!text || may_deallocate(*text));
+    c.marks.unnamed_owner = link_.self;
+    c.marks.unnamed_count = 0;  // not known to be there yet
+    c.ledger.sent(request::parse, origin::client, true);
+    link_.server.begin({.parses_unnamed = true, .unnamed = mine().copy_unnamed(kept)});
+    note_text(text.value_or(std::string_view{}));
+    return s;
+}
+
+// --- what refers to a statement
+
+statement_relay::step statement_relay::refer(const context& c,
+                                             request r,
+                                             std::size_t name_at,
+                                             std::string_view name) {
+    if (name.empty()) {
+        return refer_unnamed(c, r);
+    }
+    auto* n = find(name);
+    if (must_wait(c, n)) {
+        return {kind::wait, {}, 0};
+    }
+    const auto what = n == nullptr ? nullptr : n->what.assumed();
+    if (what == nullptr) {
+        // PostgreSQL says that there is none, or knows it from an SQL PREPARE. But a client does
+        // not get at ours.
+        if (!is_ours(name)) {
+            return raw(c, r);
+        }
+        const auto s = rename(c, name_at, name, no_statement);
+        if (s.what == kind::replace) {
+            mine();
+            sent_with_name(c, r, name, true);
+        }
+        return s;
+    }
+    if (auto s = make_ready(c, what)) {
+        return *s;
+    }
+    const auto s = rename(c, name_at, name, what->name);
+    if (s.what == kind::replace) {
+        sent_with_name(c, r, name, link_.client->is_ambiguous());
+        if (r == request::bind) {
+            ++link_.binds;
+            c.marks.add(what->effect);
+            fence_ = fence_ || what->deallocates;
+            doubt_ = doubt_ || what->changes_parsing;
+        }
+    }
+    return s;
+}
+
+statement_relay::step statement_relay::refer_unnamed(const context& c, request r) {
+    auto& server = link_.server;
+    const auto ours = link_.client == nullptr ? std::string_view{} : link_.client->unnamed();
+    if (server.unnamed_is_ours.must_wait(server.segment())) {
+        return {kind::wait, {}, 0};
+    }
+    if (!server.unnamed_is_ours.assumed() && !ours.empty()) {
+        c.ledger.sent(request::parse, origin::pooler, true);
+        c.marks.unnamed_owner = link_.self;
+        c.marks.unnamed_count = 0;
+        server.begin({.restores_unnamed = true});
+        c.marks.add(names_session_state(ours.substr(header_size)));
+        ++link_.server_parses;
+        return {kind::insert, ours, 0};
+    }
+    fence_ = fence_ || (r == request::bind && unnamed_deallocates_);
+    return raw(c, r);
+}
+
+statement_relay::step statement_relay::bind(const context& c) {
+    const auto portal = cstr_at(c.head, header_size);
+    const auto name_at = header_size + (portal ? portal->size() + 1 : 0);
+    const auto name = portal ? cstr_at(c.head, name_at) : std::nullopt;
+    if (!name || is_void(c)) {
+        c.marks.permanent = c.marks.permanent || !name;
+        return raw(c, request::bind);
+    }
+    const auto s = refer(c, request::bind, name_at, *name);
+    if (s.what == kind::pass || s.what == kind::replace) {
+        if (name->empty() && unnamed_target_ != nullptr) {
+            portal_target_ = unnamed_target_;
+            target_portal_ = *portal;
+        } else if (portal_target_ != nullptr && target_portal_ == *portal) {
+            portal_target_ = nullptr;
+        }
+    }
+    return s;
+}
+
+statement_relay::step statement_relay::describe(const context& c) {
+    // A bad target byte is an error in any case; what is due then does not matter.
+    const bool is_statement = c.head.size() > header_size && c.head[header_size] == 'S';
+    const auto name = cstr_at(c.head, header_size + 1);
+    if (!is_statement || !name || is_void(c)) {
+        return raw(c, is_statement ? request::describe_statement : request::describe_portal);
+    }
+    return refer(c, request::describe_statement, header_size + 1, *name);
+}
+
+statement_relay::step statement_relay::close(const context& c) {
+    const bool is_statement = c.head.size() > header_size && c.head[header_size] == 'S';
+    const auto name = cstr_at(c.head, header_size + 1);
+    if (!is_statement || !name || name->empty() || is_void(c)) {
+        return raw(c, request::close);
+    }
+    auto* n = find(*name);
+    if (must_wait(c, n)) {
+        return {kind::wait, {}, 0};
+    }
+    if (n == nullptr && !is_ours(*name)) {
+        return raw(c, request::close);  // it may be from an SQL PREPARE
+    }
+    // Others may need the statement; and a Close never fails.
+    c.ledger.sent(request::known_close, origin::client, n != nullptr);
+    if (n != nullptr) {
+        link_.server.begin({.name = n});
+    }
+    return {kind::replace, {}, c.f.size};
+}
+
+// --- what runs
+
+// `DEALLOCATE name` for a name that PostgreSQL does not know is sent as one for the decoy: with its
+// tag, or its error.
+statement_relay::maybe_step statement_relay::deallocate(const context& c,
+                                                        std::string_view text,
+                                                        named*& target) {
+    const auto name = deallocated_name(text);
+    auto* n = name.empty() ? nullptr : find(name);
+    if (n == nullptr) {
+        return std::nullopt;
+    }
+    if (must_wait(c, n)) {
+        return step{kind::wait, {}, 0};
+    }
+    if (n->what.assumed() == nullptr) {
+        return std::nullopt;
+    }
+    if (auto s = make_ready(c, decoy())) {
+        return s;
+    }
+    const bool is_parse = c.f.type == 'P';
+    constexpr std::string_view nul{"\0", 1};
+    constexpr std::string_view no_types{"\0\0\0", 3};
+    const auto message = write(c.arena, c.f.type, is_parse ? nul : std::string_view{},
+                               deallocate_decoy, is_parse ? no_types : nul);
+    if (message.empty()) {
+        return step{kind::full, {}, 0};
+    }
+    target = n;
+    return step{kind::replace, message, c.f.size};
+}
+
+statement_relay::step statement_relay::execute(const context& c) {
+    const auto portal = cstr_at(c.head, header_size);
+    if (portal_target_ == nullptr || !portal || *portal != target_portal_ || is_void(c)) {
+        return raw(c, request::execute);
+    }
+    c.ledger.sent(request::execute, origin::client, true);
+    link_.server.begin({.server = &link_.server.use(decoy()),
+                        .is_there = false,
+                        .name = std::exchange(portal_target_, nullptr)});
+    return {};
+}
+
+statement_relay::step statement_relay::query(const context& c) {
+    auto& server = link_.server;
+    if (is_void(c)) {
+        server.end_segment();
+        return raw(c, request::query);
+    }
+    const auto text = c.is_whole() ? cstr_at(c.head, header_size) : std::nullopt;
+    step s;
+    named* target = nullptr;
+    if (text && has_names()) {
+        if (const auto diverted = deallocate(c, *text, target)) {
+            if (diverted->what != kind::replace) {
+                return *diverted;
+            }
+            s = *diverted;
+        }
+    }
+    const bool drops = has_unnamed();
+    c.ledger.sent(request::query, origin::client, drops || target != nullptr);
+    if (drops || target != nullptr) {
+        server.begin({.server = target == nullptr ? nullptr : &server.use(decoy()),
+                      .name = target,
+                      .drops_unnamed = drops});
+    }
+    fence_ = fence_ || (has_names() && (!text || may_deallocate(*text)));
+    note_text(text.value_or(std::string_view{}));
+    server.end_segment();
+    return s;
+}
+
+// --- errors
+
+bool translate_names(std::string_view message, const client_statements& client, std::string& out) {
+    const auto at = message.find(shared_prefix, header_size);
+    if (at == std::string_view::npos) {
+        return false;
+    }
+    const auto is_name = [](char c) {
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == '_';
+    };
+    out.clear();
+    std::size_t from = header_size;
+    for (auto found = at; found != std::string_view::npos;
+         found = message.find(shared_prefix, from)) {
+        auto end = found;
+        while (end < message.size() && is_name(message[end])) {
+            ++end;
+        }
+        out.append(message, from, found - from);
+        out.append(client.name_of(message.substr(found, end - found)));
+        from = end;
+    }
+    out.append(message, from);
+    std::string body;
+    body.swap(out);
+    message_writer{out}.begin(message.front()).put_bytes(body).end();
+    return true;
+}
+
+}  // namespace pgweir::protocol

@@ -1,0 +1,219 @@
+// Who has which prepared statement.
+#include "pgweir/protocol/statement_state.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace pgweir::protocol {
+
+// --- the client
+
+client_statements::named* client_statements::find(std::string_view name) {
+    const auto it = names_.find(significant(name));
+    return it == names_.end() ? nullptr : &it->second;
+}
+
+client_statements::named& client_statements::find_or_make(std::string_view name) {
+    const auto key = significant(name);
+    auto it = names_.find(key);
+    if (it == names_.end()) {
+        it = names_.try_emplace(std::string{key}).first;
+        it->second.key = &it->first;
+    }
+    return it->second;
+}
+
+void client_statements::tidy(named& n) {
+    if (n.what.is_settled() && n.what.assumed() == nullptr) {
+        names_.erase(names_.find(*n.key));
+    }
+}
+
+void client_statements::forget_all() {
+    for (auto it = names_.begin(); it != names_.end();) {
+        it->second.what.set(nullptr);
+        it = it->second.what.is_settled() ? names_.erase(it) : std::next(it);
+    }
+}
+
+void client_statements::define(const named& n, std::string_view name, const statement& what) {
+    ambiguous_ = ambiguous_ || name.size() > n.key->size() ||
+                 std::ranges::any_of(names_, [&](const auto& other) {
+                     const auto& s = other.second.what.assumed();
+                     return &other.second != &n && s != nullptr && s->id == what.id;
+                 });
+}
+
+std::string client_statements::name_of(std::string_view shared) const {
+    if (!blamed_.empty()) {
+        return blamed_;
+    }
+    const auto it = std::ranges::find_if(names_, [shared](const auto& entry) {
+        const auto& s = entry.second.what.assumed();
+        return s != nullptr && s->name == shared;
+    });
+    return it == names_.end() ? std::string{} : it->first;
+}
+
+bool client_statements::is_tied() const noexcept {
+    return has_tied_ && std::ranges::any_of(names_, [](const auto& entry) {
+               const auto& s = entry.second.what.assumed();
+               return s != nullptr && s->parse.empty();
+           });
+}
+
+std::string client_statements::copy_unnamed(std::string_view parse) {
+    ++waiting_;
+    // A long pipeline must not keep what only its last statement could need.
+    if (parse.size() > hold_limit || waiting_bytes_ + parse.size() > 4 * hold_limit) {
+        return {};
+    }
+    waiting_bytes_ += parse.size();
+    auto copy = std::exchange(spare_, {});
+    copy = parse;
+    return copy;
+}
+
+void client_statements::finish_unnamed(bool done, std::string text) {
+    if (done) {
+        ++unnamed_count_;
+        unnamed_.swap(text);
+        waiting_bytes_ -= unnamed_.size();
+    } else {
+        unnamed_.clear();
+        waiting_bytes_ -= text.size();
+    }
+    recycle(std::move(text));
+}
+
+void client_statements::skip_unnamed(std::string text) {
+    waiting_bytes_ -= text.size();
+    recycle(std::move(text));
+}
+
+void client_statements::recycle(std::string text) {
+    constexpr std::size_t most = 4 * 1024;
+    --waiting_;
+    if (text.capacity() <= most) {
+        spare_ = std::move(text);
+    }
+}
+
+// --- the server
+
+server_statements::held& server_statements::use(const statement_ptr& s) {
+    auto& h = known_[s.get()];
+    if (h.what == nullptr) {
+        h.what = s;
+    } else {
+        order_.erase(order_.iterator_to(h));
+    }
+    order_.push_front(h);
+    return h;
+}
+
+server_statements::held* server_statements::find_victim(std::size_t limit) {
+    if (there_ < limit) {
+        return nullptr;
+    }
+    for (auto it = order_.rbegin(); it != order_.rend(); ++it) {
+        if (it->there.assumed() && !it->there.must_wait(segment_)) {
+            return &*it;
+        }
+    }
+    return nullptr;
+}
+
+void server_statements::forget_all() {
+    for (auto it = order_.begin(); it != order_.end();) {
+        auto& h = *it++;
+        there_ -= h.there.assumed() ? 1 : 0;
+        h.there.set(false);
+        there_ += h.there.assumed() ? 1 : 0;
+        forget(h);
+    }
+}
+
+void server_statements::forget(held& h) {
+    if (h.there.is_settled() && !h.there.assumed()) {
+        order_.erase(order_.iterator_to(h));
+        known_.erase(h.what.get());
+    }
+}
+
+void server_statements::begin(change c) {
+    if (c.server != nullptr) {
+        there_ -= c.server->there.assumed() ? 1 : 0;
+        there_ += c.is_there ? 1 : 0;
+        c.server->there.begin(c.is_there, segment_);
+    }
+    if (c.name != nullptr) {
+        c.name->what.begin(c.meaning, segment_);
+    }
+    if (c.parses_unnamed || c.restores_unnamed || c.drops_unnamed) {
+        unnamed_is_ours.begin(true, segment_);
+    }
+    if (head_ == changes_.size()) {
+        changes_.clear();
+        head_ = 0;
+    }
+    changes_.push_back(std::move(c));
+}
+
+void server_statements::finish(const ledger::settlement& s,
+                               client_statements& client,
+                               session_marks& marks) {
+    for (auto n = s.done; n != 0; --n) {
+        finish_one(changes_[head_++], outcome::done, client, marks);
+    }
+    if (s.failed) {
+        finish_one(changes_[head_++], outcome::failed, client, marks);
+    }
+    for (auto n = s.skipped; n != 0; --n) {
+        finish_one(changes_[head_++], outcome::skipped, client, marks);
+    }
+}
+
+void server_statements::finish_one(change& c,
+                                   outcome how,
+                                   client_statements& client,
+                                   session_marks& marks) {
+    const bool done = how == outcome::done;
+    if (auto* h = c.server) {
+        there_ -= h->there.assumed() ? 1 : 0;
+        h->there.finish(done, c.is_there);
+        there_ += h->there.assumed() ? 1 : 0;
+        forget(*h);
+    }
+    if (auto* n = c.name) {
+        n->what.finish(done, std::move(c.meaning));
+        client.tidy(*n);
+    }
+    if (how != outcome::skipped) {
+        client.blame(done ? std::string{} : std::move(c.refers));
+    }
+    if (c.parses_unnamed) {
+        // It drops the one that was there before it looks at the text.
+        unnamed_is_ours.finish(how != outcome::skipped, true);
+        if (how == outcome::skipped) {
+            client.skip_unnamed(std::move(c.unnamed));
+        } else {
+            client.finish_unnamed(done, std::move(c.unnamed));
+        }
+        marks.unnamed_count = done ? client.unnamed_count() : marks.unnamed_count;
+    }
+    if (c.restores_unnamed) {
+        unnamed_is_ours.finish(done, true);
+        if (done) {
+            marks.unnamed_count = client.unnamed_count();
+        }
+    }
+    if (c.drops_unnamed) {
+        unnamed_is_ours.finish(how != outcome::skipped, true);
+        if (how != outcome::skipped) {
+            client.drop_unnamed();
+        }
+    }
+}
+
+}  // namespace pgweir::protocol
