@@ -302,6 +302,14 @@ void server::on_timer() {
             PGWEIR_LOG(warn, "server {}: no answer while {}, closing", id_,
                        metrics::to_string(state_));
             return close(ending::cancel);
+        case phase::cancelling: {
+            auto& loop = slice_->home().loop();
+            if (loop.now() >= close_by_) {
+                return close(ending::cancel);
+            }
+            cancel();  // one that overtakes its query is ignored, so one is not enough
+            return loop.timers().set(*this, std::min(close_by_, loop.now() + cancel_again));
+        }
         case phase::closing: {
             auto& loop = slice_->home().loop();
             if (loop.now() >= close_by_ && !closing_cancels_ && !ledger_.is_empty()) {
@@ -389,6 +397,9 @@ void server::read_own() {
                            metrics::to_string(state_));
                 return close(ending::at_once);
             }
+            if (step.why == protocol::backend_stream::stop::known) {
+                (void)ledger_.answer_known();  // to a client that has left
+            }
             settled = settled || step.why == protocol::backend_stream::stop::idle;
             if (step.why == protocol::backend_stream::stop::held) {
                 break;
@@ -401,11 +412,24 @@ void server::read_own() {
         if (settled) {
             return on_own_ready();
         }
+        if (recovering_) {
+            while (ledger_.next_is_known()) {
+                (void)ledger_.answer_known();
+            }
+            end_requests();  // a COPY may have begun only now
+        }
     }
 }
 
 void server::on_own_ready() {
     slice_->home().loop().timers().set(*this, base::never);
+    if (recovering_) {
+        recovering_ = false;
+        if (cancels_ == 0) {
+            settle();
+        }
+        return;
+    }
     if (state_ == phase::checking) {
         proven_ = slice_->home().loop().now();
         return become_available();
@@ -496,10 +520,15 @@ void server::lend(server_user& user) {
     enter(phase::active);
 }
 
-bool server::is_reusable(bool at_boundary) const noexcept {
+// The connection works, and what is asked and owed on it is exactly known.
+bool server::is_healthy(bool at_boundary) const noexcept {
     return at_boundary && channel_.stream().is_open() && !channel_.stream().hung_up() && !dying_ &&
-           !marks_.permanent && ledger_.is_empty() && !ledger_.is_doubtful() &&
-           backend_.at_boundary() && !channel_.has_kept() && !channel_.has_backlog();
+           !marks_.permanent && !ledger_.is_doubtful() && !channel_.has_backlog();
+}
+
+bool server::is_reusable(bool at_boundary) const noexcept {
+    return is_healthy(at_boundary) && ledger_.is_empty() && backend_.at_boundary() &&
+           !channel_.has_kept();
 }
 
 void server::release(bool at_boundary, bool dirty, bool let_finish) {
@@ -508,7 +537,11 @@ void server::release(bool at_boundary, bool dirty, bool let_finish) {
     if (state_ != phase::active) {
         return;  // closing already
     }
+    marks_.has_statements = statements_.abandon() || marks_.has_statements;
     if (!is_reusable(at_boundary)) {
+        if (is_healthy(at_boundary) && !let_finish) {
+            return recover();
+        }
         return close(let_finish && at_boundary ? ending::finish
                      : let_finish              ? ending::at_once
                                                : ending::cancel);
@@ -518,6 +551,42 @@ void server::release(bool at_boundary, bool dirty, bool let_finish) {
         return enter(phase::cancelling);
     }
     settle();
+}
+
+// Its client has left in the middle of something. PostgreSQL would end that when it notices.
+void server::recover() {
+    marks_.dirty = true;
+    recovering_ = true;
+    enter(phase::cancelling);
+    auto& loop = slice_->home().loop();
+    close_by_ = loop.now() + slice_->pool().server_close_timeout;
+    loop.timers().set(*this, std::min(close_by_, loop.now() + cancel_again));
+    cancel();
+    end_requests();
+    if (state_ == phase::cancelling) {
+        read_own();
+    }
+}
+
+// Says in the client's place what PostgreSQL waits for: the end of a COPY, a Sync. A Sync alone
+// would commit what an open batch has done; a ROLLBACK before it is skipped if the batch fails.
+void server::end_requests() {
+    std::string bytes;
+    if (ledger_.is_copying_in()) {
+        protocol::message_writer{bytes}.begin('f').put_cstr("the client has left").end();
+        ledger_.sent(protocol::request::copy_end, protocol::origin::pooler);
+    }
+    if (ledger_.needs_sync()) {
+        if (!ledger_.is_skipping()) {
+            protocol::message_writer{bytes}.begin('Q').put_cstr("ROLLBACK").end();
+            ledger_.sent(protocol::request::query, protocol::origin::pooler);
+        }
+        bytes += protocol::sync_message;
+        ledger_.sent(protocol::request::sync, protocol::origin::pooler);
+    }
+    if (!bytes.empty() && !channel_.send(bytes)) {
+        close(ending::at_once);
+    }
 }
 
 // What must happen between two clients.
@@ -561,7 +630,7 @@ void server::on_cancelled(bool certain) {
     --cancels_;
     // PostgreSQL may still read a request that was given up, and then signal whoever is served.
     marks_.permanent = marks_.permanent || !certain;
-    if (cancels_ == 0 && state_ == phase::cancelling) {
+    if (cancels_ == 0 && state_ == phase::cancelling && !recovering_) {
         return certain ? settle() : close(ending::at_once);
     }
 }
@@ -572,7 +641,8 @@ void server::close(ending how) {
     if (state_ == phase::closing) {
         return;
     }
-    statements_.abandon();
+    marks_.has_statements = statements_.abandon() || marks_.has_statements;
+    recovering_ = false;
     permit_.leave();
     if (auto* w = preparing_for_) {
         set_preparing(nullptr);

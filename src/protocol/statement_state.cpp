@@ -134,6 +134,18 @@ void server_statements::forget_all() {
     }
 }
 
+bool server_statements::abandon() {
+    const bool unknown = head_ != changes_.size();
+    changes_.clear();
+    head_ = 0;
+    if (unknown) {
+        order_.clear();
+        known_.clear();
+        there_ = 0;
+    }
+    return unknown;
+}
+
 void server_statements::forget(held& h) {
     if (h.there.is_settled() && !h.there.assumed()) {
         order_.erase(order_.iterator_to(h));

@@ -82,8 +82,10 @@ public:
     // Asks PostgreSQL to cancel the query under way; nothing when there is none.
     void cancel();
     // Ends the lease. `at_boundary`: no message to the server is half sent. `dirty`: clean it in
-    // any case. Whatever is not exactly known to be idle is closed, with its query cancelled unless
-    // `let_finish`.
+    // any case. A server that is busy is brought back: its query is cancelled, what is left of its
+    // replies is read, its transaction rolled back. It is closed when that takes longer than
+    // server_close_timeout, when its state is not exactly known, or with `let_finish`: then what
+    // was asked of it is run first.
     void release(bool at_boundary, bool dirty, bool let_finish);
 
     [[nodiscard]] protocol::ledger& ledger() noexcept { return ledger_; }
@@ -134,10 +136,13 @@ private:
     void become_available();
     void clean();
     void settle();
+    void recover();
+    void end_requests();
     void say_goodbye();
     void drain();
     void gone();
     void on_cancelled(bool certain);
+    [[nodiscard]] bool is_healthy(bool at_boundary) const noexcept;
     [[nodiscard]] bool is_reusable(bool at_boundary) const noexcept;
 
     slice* slice_;
@@ -175,6 +180,7 @@ private:
     base::time_point expires_ = base::never;
     base::time_point last_used_;
     base::time_point proven_;
+    bool recovering_ = false;  // while cancelling: its last client's replies are still to come
     bool closing_cancels_ = false;
     bool unsent_ = false;        // while closing: the client's last requests are still on their way
     base::time_point close_by_;  // while closing: when we stop waiting for the backend

@@ -96,6 +96,8 @@ public:
     // After an extended-protocol error with no Sync sent yet: what is sent now is ignored.
     [[nodiscard]] bool is_skipping() const noexcept { return skipping_; }
     [[nodiscard]] bool is_copying_in() const noexcept { return copy_in_; }
+    // The server waits for a Sync: a batch is open, or what is left of one that failed is skipped.
+    [[nodiscard]] bool needs_sync() const noexcept { return open_ || skipping_; }
     [[nodiscard]] bool is_full() const noexcept { return runs_.size() - head_ >= capacity; }
     // The exchange has left what can be followed exactly (a Sync swallowed by a COPY that failed, a
     // query inside COPY IN): the connection must not be reused once the client is done with it.

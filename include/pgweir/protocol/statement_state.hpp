@@ -172,8 +172,9 @@ public:
     void begin(change c);
     // Tracked requests were answered.
     void finish(const ledger::settlement& s, client_statements& client, session_marks& marks);
-    // The client has left, with requests under way: the server is about to be closed.
-    void abandon() noexcept { changes_.clear(), head_ = 0; }
+    // The client has left, and nobody follows what its requests do. True when that leaves unknown
+    // what the server holds; all of it is forgotten then.
+    [[nodiscard]] bool abandon();
 
     [[nodiscard]] std::uint64_t segment() const noexcept { return segment_; }
     void end_segment() noexcept { ++segment_; }
