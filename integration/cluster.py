@@ -93,7 +93,8 @@ class Cluster:
         group = pwd.getpwnam(self._user).pw_gid
         return {"user": self._user, "group": group, "extra_groups": []}
 
-    def create(self):
+    def create(self, **settings):
+        """`settings` are laid over SETTINGS."""
         self.folder.mkdir(parents=True)
         if self._user:
             shutil.chown(self.folder, self._user)
@@ -106,7 +107,7 @@ class Cluster:
             hba += [f"host all {role} {net} {method}" for net in ("127.0.0.1/32", "::1/128")]
         (self.data / "pg_hba.conf").write_text("\n".join(hba) + "\n")
         with open(self.data / "postgresql.conf", "a", encoding="utf-8") as conf:
-            conf.writelines(f"{k} = '{v}'\n" for k, v in SETTINGS.items())
+            conf.writelines(f"{k} = '{v}'\n" for k, v in {**SETTINGS, **settings}.items())
         self.start()
         for role, (method, password) in ROLES.items():
             secret = md5_secret(role, password) if method == "md5" else password

@@ -371,14 +371,6 @@ def test_a_password_as_long_as_a_receive_is_answered(cluster, pooler, size):
         assert client.read().type == "E"
 
 
-@pytest.mark.parametrize("value", ["true", "database", "1", "on"])
-def test_replication_is_refused_by_name(cluster, pooler, value):
-    weir = pooler(cluster)
-    with weir.wire() as client:
-        client.login("app", "shop", "app-secret", replication=value)
-        assert client.login_error["C"] == "0A000"
-
-
 def test_replication_switched_off_is_an_ordinary_login(cluster, pooler):
     weir = pooler(cluster)
     with weir.wire() as client:

@@ -78,6 +78,15 @@ void server::enter(phase next) {
 
 // --- connecting and logging in
 
+void server::dedicate(waiter& w) {
+    dedicated_ = true;
+    marks_.permanent = true;
+    own_startup_ = w.startup_;
+    set_preparing(&w);
+    w.preparing_ = this;
+    w.queue_ = slice_;
+}
+
 void server::start() {
     auto& home = slice_->home();
     connect_by_ = home.loop().now() + slice_->pool().server_connect_timeout;
@@ -160,8 +169,8 @@ void server::on_connected() {
         who.keys_salt = proven->salt;
         who.keys_iterations = proven->iterations;
     }
-    startup_ =
-        std::make_unique<server_startup>(target_->dbname, std::move(who), auth::random_nonce());
+    startup_ = std::make_unique<server_startup>(target_->dbname, std::move(who),
+                                                auth::random_nonce(), std::move(own_startup_));
     take({server_startup::step::kind::send, startup_->startup_packet()});
 }
 
@@ -237,13 +246,33 @@ void server::on_logged_in() {
                target_->port, target_->user, pid_);
     enter(phase::checking);  // neither connecting nor idle while the slice takes note
     slice_->on_connected();
-    become_available();
+    if (!dedicated_) {
+        return become_available();
+    }
+    auto* w = preparing_for_;
+    if (w == nullptr) {
+        return close(ending::at_once);  // it has left meanwhile
+    }
+    set_preparing(nullptr);
+    w->preparing_ = nullptr;
+    w->queue_ = nullptr;
+    lend(*w);
+    w->on_server(lease{*this});
 }
 
 void server::fail_login(connect_failure why) {
     PGWEIR_LOG(warn, "server {}: no connection to {}:{} as {}: {} ({})", id_, target_->host,
                target_->port, target_->user, why.message, why.sqlstate);
     auto* home = slice_;
+    auto* own = dedicated_ ? preparing_for_ : nullptr;
+    if (own != nullptr) {
+        // Nothing says that the pool's own logins, which ask for less, would fail as well.
+        set_preparing(nullptr);
+        own->preparing_ = nullptr;
+        own->queue_ = nullptr;
+        close(ending::at_once);
+        return own->on_refused(why);
+    }
     home->note_failure(why);  // first: a permit that comes back makes waiting clients try again
     close(ending::at_once);
     home->on_connect_failed(why);
@@ -646,7 +675,11 @@ void server::close(ending how) {
     permit_.leave();
     if (auto* w = preparing_for_) {
         set_preparing(nullptr);
-        slice_->requeue(*w);
+        if (dedicated_) {
+            slice_->on_lost(*w);
+        } else {
+            slice_->requeue(*w);
+        }
     }
     if (how == ending::cancel) {
         cancel();

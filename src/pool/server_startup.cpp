@@ -47,8 +47,14 @@ protocol::error_fields connect_failure::as_fatal() const noexcept {
             .hint = hint};
 }
 
-server_startup::server_startup(std::string dbname, auth::server_credentials who, std::string nonce)
-    : dbname_{std::move(dbname)}, user_{who.user}, login_{std::move(who), std::move(nonce)} {}
+server_startup::server_startup(std::string dbname,
+                               auth::server_credentials who,
+                               std::string nonce,
+                               startup_parameters parameters)
+    : dbname_{std::move(dbname)},
+      user_{who.user},
+      extra_{std::move(parameters)},
+      login_{std::move(who), std::move(nonce)} {}
 
 std::string server_startup::startup_packet() const {
     std::string out;
@@ -58,9 +64,11 @@ std::string server_startup::startup_packet() const {
         .put_cstr("user")
         .put_cstr(user_)
         .put_cstr("database")
-        .put_cstr(dbname_)
-        .put_byte('\0')
-        .end();
+        .put_cstr(dbname_);
+    for (const auto& [name, value] : extra_) {
+        w.put_cstr(name).put_cstr(value);
+    }
+    w.put_byte('\0').end();
     return out;
 }
 

@@ -54,6 +54,9 @@ slice::~slice() {
     while (!waiters_.empty()) {
         dequeue(waiters_.front());
     }
+    while (!dialers_.empty()) {
+        dequeue(dialers_.front());
+    }
     while (!members_.empty()) {
         delete &members_.front();
     }
@@ -162,6 +165,42 @@ void slice::enqueue(waiter& w, const settings_ptr& wanted) {
     arm();
 }
 
+void slice::dial(waiter& w, startup_parameters startup) {
+    w.startup_ = std::move(startup);
+    w.queue_ = this;
+    w.since_ = now();
+    dialers_.push_back(w);
+    serve_dialers();
+    arm();
+}
+
+void slice::serve_dialers() {
+    while (!dialers_.empty() && target_ != nullptr) {
+        const auto why = connect_one(true, &dialers_.front());
+        if (why == directory::refusal::busy) {
+            return;
+        }
+        if (why != directory::refusal::none) {
+            // Idle servers have no use for it but to make room.
+            if (!idle_.empty()) {
+                return close_one_idle();
+            }
+            for (unsigned w = 0; w < home_.worker_count(); ++w) {
+                if (w != home_.index() && shelf_->board(w).idle.load() != 0) {
+                    return home_.tell(w, shelf_, [](slice& s) { s.close_one_idle(); });
+                }
+            }
+            return;
+        }
+    }
+}
+
+void slice::on_lost(waiter& w) {
+    w.preparing_ = nullptr;
+    w.queue_ = nullptr;
+    w.on_refused({"57P01", "terminating connection due to administrator command", {}, {}});
+}
+
 void slice::requeue(waiter& w) {
     w.preparing_ = nullptr;
     w.queue_ = this;
@@ -174,7 +213,7 @@ void slice::requeue(waiter& w) {
 void slice::dequeue(waiter& w) noexcept {
     w.unlink();
     w.queue_ = nullptr;
-    --waiting_count_;
+    waiting_count_ -= w.startup_.empty() ? 1 : 0;
 }
 
 void slice::dispatch() {
@@ -237,10 +276,12 @@ void slice::learn_welcome(const settings_ptr& s, const parameter_set& parameters
 }
 
 void slice::refuse_all(const connect_failure& why) {
-    while (!waiters_.empty()) {
-        auto& w = waiters_.front();
-        dequeue(w);
-        w.on_refused(why);
+    for (auto* list : {&waiters_, &dialers_}) {
+        while (!list->empty()) {
+            auto& w = list->front();
+            dequeue(w);
+            w.on_refused(why);
+        }
     }
     publish();
 }
@@ -345,6 +386,7 @@ unsigned slice::patient_waiters() const noexcept {
 }
 
 void slice::want_servers() {
+    serve_dialers();
     const auto count = [this](state s) { return states_[static_cast<std::size_t>(s)]; };
     // On their way to whoever waits. One that waits for its cancel request may take seconds.
     auto coming = count(state::connecting) + count(state::checking) + count(state::cleaning) -
@@ -370,13 +412,17 @@ void slice::want_servers() {
     }
 }
 
-directory::refusal slice::connect_one(bool use_reserve) {
+directory::refusal slice::connect_one(bool use_reserve, waiter* dialer) {
     if (stamp(now()) < shelf_->retry_at.load()) {
         return directory::refusal::busy;
     }
     auto [right, why] = shelf_->home().take(*shelf_, use_reserve, pool_.max_parallel_connects);
     if (right) {
         auto made = std::make_unique<server>(*this, std::move(right), target_, home_.next_id());
+        if (dialer != nullptr) {
+            dequeue(*dialer);
+            made->dedicate(*dialer);
+        }
         made.release()->start();  // a member of this slice from its birth
     }
     return why;
@@ -572,7 +618,7 @@ void slice::keep_minimum() {
 
 void slice::arm() {
     auto& timers = home_.loop().timers();
-    if (!waiters_.empty()) {
+    if (!waiters_.empty() || !dialers_.empty()) {
         timers.set(*this, std::min(due(), now() + waiting_tick));
     } else if (!members_.empty() || pool_.min_size != 0) {
         timers.set(*this, std::min(due(), now() + calm_tick));

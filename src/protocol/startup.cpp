@@ -76,6 +76,7 @@ startup_packet parse_parameters(std::string_view rest, std::uint16_t minor) {
                                                   std::string{value} + "\""};
             }
             m.replication = r == replication_value::on;
+            m.replication_database = value == "database";
         } else if (name.starts_with("_pq_.")) {
             m.protocol_options.emplace_back(name);
         } else {

@@ -94,6 +94,9 @@ base::time_point client::deadline() const noexcept {
 
 // When an active client has used up the time for what it is doing.
 base::time_point client::request_deadline() const noexcept {
+    if (is_dedicated_) {
+        return base::never;  // a stream without an end
+    }
     if (cancelled_) {
         return since_ + cancel_patience;
     }
@@ -327,7 +330,7 @@ void client::fail(const protocol::error_fields& why) {
     }
     withdraw();
     const bool sent = out.empty() || channel_.send(out);
-    const bool dirty = slice_ && slice_->pool().mode == config::pool_mode::session;
+    const bool dirty = slice_ && is_session();
     enter(phase::closing);
     lease_.release(frontend_.at_boundary(), dirty, false);
     if (!sent) {
@@ -365,7 +368,7 @@ void client::leave(bool let_finish) {
         PGWEIR_LOG(info, "client {}: {}", id_, let_finish ? "disconnected" : "connection lost");
     }
     withdraw();
-    const bool dirty = slice_ && slice_->pool().mode == config::pool_mode::session;
+    const bool dirty = slice_ && is_session();
     enter(phase::closing);
     lease_.release(frontend_.at_boundary(), dirty, let_finish);
     die();

@@ -195,12 +195,6 @@ void client::begin_login(protocol::startup_message m) {
                      .message = "the database system is shutting down",
                      .detail = "pgweir is shutting down."});
     }
-    if (startup.replication) {
-        return fail({.severity = "FATAL",
-                     .sqlstate = "0A000",
-                     .message = "replication connections are not supported by pgweir",
-                     .hint = "connect to the PostgreSQL server directly"});
-    }
     const auto& snapshot = home_.snapshot();
     const auto* user = snapshot.find_user(startup.user);
     auth::credentials who;
@@ -361,7 +355,20 @@ void client::open_pool() {
     user_ = startup.user;
     slice_ = pool::residence{home_.pools().open(shelf, snapshot)};
     ++slice_->traffic().client_logins;
-    ask_for_welcome();
+    return startup.replication ? ask_for_own_server() : ask_for_welcome();
+}
+
+// A replication connection: PostgreSQL has to know at its start, and it cannot be shared.
+void client::ask_for_own_server() {
+    const auto& startup = login_->startup;
+    pool::startup_parameters own{{"replication", startup.replication_database ? "database" : "true"}};
+    if (!startup.options.empty()) {
+        own.emplace_back("options", startup.options);
+    }
+    own.insert(own.end(), startup.settings.begin(), startup.settings.end());
+    is_dedicated_ = true;
+    enter(phase::welcome_wait);
+    slice_->dial(*this, std::move(own));
 }
 
 void client::ask_for_welcome() {
@@ -381,13 +388,15 @@ void client::send_welcome(std::string_view parameters) {
     protocol::message_writer{out}.begin('K').put_int32(key_.pid).put_int32(key_.secret).end();
     protocol::append_ready(out, 'I');
     login_.reset();
-    enter(local_ ? phase::local : phase::idle);
+    enter(local_ ? phase::local : lease_ ? phase::active : phase::idle);
     if (home_.snapshot().log.connections) {
         PGWEIR_LOG(info, "client {}: logged in as {}", id_, user_);
     }
     send_or_leave(out);
     if (phase_ == phase::idle && channel_.has_input()) {
         pump_idle();
+    } else if (phase_ == phase::active) {
+        pump_client();
     } else if (phase_ == phase::local && channel_.has_input()) {
         pump_local();
     }

@@ -1,5 +1,6 @@
 // The data path: a client's bytes to a server and back, and when the server is given back.
 #include "pgweir/base/log.hpp"
+#include "pgweir/protocol/message_writer.hpp"
 #include "pgweir/session/client.hpp"
 #include "session/client_state.hpp"
 #include "session/outgoing.hpp"
@@ -73,6 +74,14 @@ void client::begin_wait() {
 }
 
 void client::on_server(pool::lease server) try {
+    if (is_dedicated_) {
+        std::string welcome;
+        for (const auto& [name, value] : server->parameters().all()) {
+            protocol::append_parameter_status(welcome, name, value);
+        }
+        begin_link(std::move(server));
+        return send_welcome(welcome);
+    }
     if (phase_ == phase::welcome_wait) {
         slice_->learn_welcome(settings_, server->parameters());
         const auto welcome = slice_->welcome_for(settings_.get());
@@ -92,7 +101,7 @@ void client::begin_link(pool::lease server) {
     lease_ = std::move(server);
     auto& traffic = slice_->traffic();
     ++traffic.server_assignments;
-    if (slice_->pool().mode == config::pool_mode::session) {
+    if (is_session()) {
         frontend_.begin_session();
     } else {
         frontend_.begin_link({.client = statements_,
@@ -135,9 +144,8 @@ void client::pump_client() {
         if (look.what == protocol::first_message::terminate) {
             return leave(true);
         }
-        if (slice_->pool().mode != config::pool_mode::session &&
-            (look.what == protocol::first_message::incomplete ||
-             look.what == protocol::first_message::ignorable)) {
+        if (!is_session() && (look.what == protocol::first_message::incomplete ||
+                              look.what == protocol::first_message::ignorable)) {
             if (status == net::io_status::closed) {
                 return leave(false);
             }
@@ -355,7 +363,7 @@ bool client::on_ready(bool settled) {
     query_since_ = next;
     cancelled_ = false;
     if (lease_->backend().status() != 'I') {
-        return slice_->pool().mode == config::pool_mode::statement;
+        return !is_dedicated_ && slice_->pool().mode == config::pool_mode::statement;
     }
     ++traffic.transactions;
     if (transaction_since_ != base::no_time) {
@@ -398,7 +406,7 @@ bool client::give_back() {
         on_drain();
         return true;
     }
-    if (slice_->pool().mode == config::pool_mode::session || !frontend_.at_boundary() ||
+    if (is_session() || !frontend_.at_boundary() ||
         (statements_ != nullptr && statements_->is_tied()) || lease_->channel().has_backlog()) {
         return false;
     }

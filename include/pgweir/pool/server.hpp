@@ -57,6 +57,7 @@ public:
     ~server() override;
 
     // --- for the slice
+    void dedicate(waiter& w);      // to it alone; before start()
     void start();                  // resolves, connects, logs in
     void lend(server_user& user);  // REQUIRES: idle
     // Brings an idle server into the state `w` asks for; then the slice hands it over.
@@ -170,6 +171,8 @@ private:
     settings_ptr next_settings_;              // what a preparation under way sets
     std::optional<connect_failure> refused_;  // a preparation's error
     waiter* preparing_for_ = nullptr;
+    bool dedicated_ = false;  // to one client, with the startup parameters it asked for
+    startup_parameters own_startup_;
     server_user* user_ = nullptr;
     bool dying_ = false;
     unsigned cancels_ = 0;        // cancel requests under way

@@ -25,6 +25,8 @@ private:
     std::vector<std::pair<std::string, std::string>> values_;
 };
 
+using startup_parameters = std::vector<std::pair<std::string, std::string>>;
+
 // Why there is no connection. `sqlstate` is the server's own, or 08xxx where it said nothing.
 struct connect_failure {
     std::string sqlstate;
@@ -55,7 +57,11 @@ public:
         std::string send;
     };
 
-    server_startup(std::string dbname, auth::server_credentials who, std::string nonce);
+    // `parameters` are sent besides user and database.
+    server_startup(std::string dbname,
+                   auth::server_credentials who,
+                   std::string nonce,
+                   startup_parameters parameters = {});
 
     [[nodiscard]] std::string startup_packet() const;
     // A whole message of the server, header apart. Total.
@@ -76,6 +82,7 @@ private:
 
     std::string dbname_;
     std::string user_;
+    startup_parameters extra_;
     auth::server_login login_;
     bool authenticated_ = false;
     parameter_set parameters_;

@@ -43,6 +43,7 @@ private:
     slice* queue_ = nullptr;
     server* preparing_ = nullptr;  // a server that is being made ready for us
     settings_ptr wanted_;
+    startup_parameters startup_;  // for a server of its own; empty: any will do
     base::time_point since_{};
 };
 
@@ -69,6 +70,9 @@ public:
 
     // A server at once, or a place in the queue. `wanted` must not be null.
     [[nodiscard]] lease acquire(waiter& w, const settings_ptr& wanted);
+    // A new server for `w` alone, logged in with `startup` (not empty) besides user and database.
+    // It counts in the pool; an idle one makes room for it. It is closed at the end of the lease.
+    void dial(waiter& w, startup_parameters startup);
     // Would acquire() lend a server at once? Not when the only idle one must be checked or prepared
     // first. Cheap; lets a client leave its query in the kernel.
     [[nodiscard]] bool has_ready(const settings* wanted) noexcept {
@@ -82,7 +86,7 @@ public:
     [[nodiscard]] shelf& common() noexcept { return *shelf_; }
     // Nobody is here, neither client nor server, and none is awaited.
     [[nodiscard]] bool is_deserted() const noexcept {
-        return residents_ == 0 && waiters_.empty() && members_.empty() && asked_ == 0;
+        return residents_ == 0 && members_.empty() && asked_ == 0;
     }
     [[nodiscard]] const config::pool_settings& pool() const noexcept { return pool_; }
     [[nodiscard]] const config::timeout_settings& timeouts() const noexcept { return timeouts_; }
@@ -107,6 +111,7 @@ public:
     void on_parameters_changed() { welcomes_.clear(); }
     void on_gone();
     void requeue(waiter& w);  // the server that was being prepared for it broke
+    void on_lost(waiter& w);  // the server of its own is not going to be
     // Servers that are being prepared for a client are on their way to nobody else.
     void on_preparing(int change) noexcept { preparing_ += static_cast<unsigned>(change); }
     // --- called through other workers' messages
@@ -135,7 +140,8 @@ private:
     bool move_to_older_waiter(server& s, base::time_point local);
     void publish() noexcept;
     void want_servers();
-    directory::refusal connect_one(bool use_reserve);
+    directory::refusal connect_one(bool use_reserve, waiter* dialer = nullptr);
+    void serve_dialers();
     [[nodiscard]] unsigned patient_waiters() const noexcept;
     unsigned ask_others(unsigned wanted);
     void evict(directory::refusal why);
@@ -160,6 +166,7 @@ private:
     idle_list idle_;
     member_list members_;
     waiter_list waiters_;
+    waiter_list dialers_;  // those who want a server of their own
     unsigned waiting_count_ = 0;
     unsigned residents_ = 0;
     unsigned preparing_ = 0;  // servers being prepared for a waiter

@@ -83,6 +83,7 @@ private:
     void on_authenticated();
     void open_pool();
     void ask_for_welcome();
+    void ask_for_own_server();
     void send_welcome(std::string_view parameters);
     void open_local(config::console_role role);
     std::optional<pool::settings_ptr> read_settings();
@@ -120,6 +121,10 @@ private:
     void enter(phase p);
     void arm_timer();
     [[nodiscard]] base::time_point deadline() const noexcept;
+    // Does the client keep its server between transactions?
+    [[nodiscard]] bool is_session() const noexcept {
+        return is_dedicated_ || slice_->pool().mode == config::pool_mode::session;
+    }
     [[nodiscard]] base::time_point request_deadline() const noexcept;
     void watch_reading();
     [[nodiscard]] bool is_stalled() noexcept;
@@ -140,6 +145,7 @@ private:
     bool dead_ = false;            // buried, and only waits for the turn to end
     bool awaits_replies_ = false;  // reading stopped until some have come
     bool cancelled_ = false;       // query timeout: our cancel request is out
+    bool is_dedicated_ = false;    // a replication connection: one server, to the end
     bool local_busy_ = false;      // the console waits for other threads
     std::uint64_t id_;
     client_count in_all_;
