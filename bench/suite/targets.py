@@ -94,7 +94,7 @@ log_stats = 0
 
 class Pgweir(Pooler):
     name = "pgweir"
-    supports_prepared = False  # 0.1: a named statement stays on the server it was sent to
+    supports_prepared = True
 
     def __init__(self, host, program, workers=1, name="pgweir"):
         super().__init__(host, host.install(program))
