@@ -518,6 +518,13 @@ void server::on_error(const protocol::error_fields& error, protocol::origin owne
     } else if (owner == protocol::origin::pooler) {
         refused_ = connect_failure{std::string{error.sqlstate}, std::string{error.message},
                                    std::string{error.detail}, std::string{error.hint}};
+    } else if (error.routine == "RevalidateCachedQuery" ||
+               (error.sqlstate == "26000" &&
+                error.message.find(protocol::shared_prefix) != std::string_view::npos)) {
+        // "cached plan must not change result type", or a statement is gone that should be here (a
+        // function may DEALLOCATE): nothing prepared here is to be relied on.
+        marks_.dirty = marks_.has_statements = true;
+        slice_->statements().retire_all();
     }
 }
 

@@ -53,6 +53,7 @@ error_fields parse_error(std::string_view body) noexcept {
             case 'M': f.message = text; break;
             case 'D': f.detail = text; break;
             case 'H': f.hint = text; break;
+            case 'R': f.routine = text; break;
             default: break;
         }
         if (end == std::string_view::npos) {

@@ -13,6 +13,7 @@ struct error_fields {
     std::string_view message;
     std::string_view detail = {};
     std::string_view hint = {};
+    std::string_view routine = {};  // of PostgreSQL's source; read, never written
 
     [[nodiscard]] bool is_fatal() const noexcept {
         return severity == "FATAL" || severity == "PANIC";

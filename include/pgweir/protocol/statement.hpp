@@ -48,6 +48,9 @@ public:
 
     // `body` as in statement::body().
     [[nodiscard]] statement_ptr intern(const statement_scope& scope, std::string_view body);
+    // From now on every text is a new statement: a table has changed under one that is known, and a
+    // client that prepares afterwards must not meet the old one.
+    void retire_all() noexcept { known_.clear(); }
     // A statement that nobody else can share and whose text is not kept.
     [[nodiscard]] statement_ptr make_unshared();
 
