@@ -639,8 +639,14 @@ void server::settle() {
     }
 }
 
-void server::cancel() {
-    if (cancels_ != 0 || ledger_.is_empty() || key_.empty()) {
+void server::cancel(std::shared_ptr<void> until) {
+    if (ledger_.is_empty() || key_.empty()) {
+        return;
+    }
+    if (until) {
+        cancel_holds_.push_back(std::move(until));
+    }
+    if (cancels_ != 0) {
         return;
     }
     std::string packet;
@@ -659,11 +665,14 @@ void server::cancel() {
     if (sent) {
         ++cancels_;
         was_cancelled_ = true;
+    } else {
+        cancel_holds_.clear();
     }
 }
 
 void server::on_cancelled(bool certain) {
     --cancels_;
+    cancel_holds_.clear();
     // PostgreSQL may still read a request that was given up, and then signal whoever is served.
     marks_.permanent = marks_.permanent || !certain;
     if (cancels_ == 0 && state_ == phase::cancelling && !recovering_) {

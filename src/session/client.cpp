@@ -263,14 +263,14 @@ void client::on_refused(const pool::connect_failure& why) try {
     give_up(e);
 }
 
-void client::on_cancel_request() try {
+void client::on_cancel_request(std::shared_ptr<void> until) try {
     switch (phase_) {
         case phase::waiting:
             withdraw();
             return refuse_request({.severity = "ERROR",
                                    .sqlstate = "57014",
                                    .message = "canceling statement due to user request"});
-        case phase::active: return lease_->cancel();
+        case phase::active: return lease_->cancel(std::move(until));
         default: return;
     }
 } catch (const std::exception& e) {

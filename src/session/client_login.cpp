@@ -123,17 +123,36 @@ void client::on_startup(protocol::startup_packet packet) {
         return send_or_leave("N");
     }
     if (const auto* cancel = std::get_if<protocol::cancel_request>(&packet)) {
-        const cancel_key key{cancel->pid, cancel->key};
-        const auto owner = worker_of(key.pid);
-        if (owner && *owner < home_.all().workers.size()) {
-            home_.all().workers[*owner]->cancel(key);
-        }
-        return leave(true);
+        return pass_cancel(*cancel);
     }
     auto m = std::get<protocol::startup_message>(std::move(packet));
     if (!move_home(m)) {
         begin_login(std::move(m));
     }
+}
+
+// As PostgreSQL does, the connection is closed once the cancel has been passed on: whoever asked
+// for it may then send the next query without fear for that.
+void client::pass_cancel(const protocol::cancel_request& request) {
+    const cancel_key key{request.pid, request.key};
+    const auto owner = worker_of(key.pid);
+    if (!owner || *owner >= home_.all().workers.size()) {
+        return leave(true);
+    }
+    enter(phase::closing);
+    self_ = std::make_shared<client*>(this);
+    const auto close = [weak = std::weak_ptr{self_}, &all = home_.all(),
+                        &loop = home_.loop()](void*) {
+        // Whoever holds on longest may be destroyed after our worker.
+        if (!all.is_over) {
+            loop.post([weak] {
+                if (const auto alive = weak.lock()) {
+                    (*alive)->die();
+                }
+            });
+        }
+    };
+    home_.all().workers[*owner]->cancel(key, std::shared_ptr<void>{nullptr, close});
 }
 
 // Places the client, not the server: it is served for life by a worker where its pool lives.
@@ -361,7 +380,8 @@ void client::open_pool() {
 // A replication connection: PostgreSQL has to know at its start, and it cannot be shared.
 void client::ask_for_own_server() {
     const auto& startup = login_->startup;
-    pool::startup_parameters own{{"replication", startup.replication_database ? "database" : "true"}};
+    pool::startup_parameters own{
+        {"replication", startup.replication_database ? "database" : "true"}};
     if (!startup.options.empty()) {
         own.emplace_back("options", startup.options);
     }

@@ -122,6 +122,7 @@ void worker::start() {
 }
 
 void worker::stop() {
+    all_.is_over = true;
     if (thread_.joinable()) {
         loop_.stop();
         thread_.join();
@@ -149,10 +150,10 @@ void worker::configure(std::shared_ptr<const config::snapshot> snapshot) {
     });
 }
 
-void worker::cancel(cancel_key key) {
-    loop_.post([this, key] {
+void worker::cancel(cancel_key key, std::shared_ptr<void> until) {
+    loop_.post([this, key, until = std::move(until)]() mutable {
         if (auto* c = cancels_.find(key)) {
-            c->on_cancel_request();
+            c->on_cancel_request(std::move(until));
         }
     });
 }

@@ -80,8 +80,9 @@ public:
     // --- for the lease holder
     // Its bytes; receive() and send() as the holder likes.
     [[nodiscard]] net::channel& channel() noexcept { return channel_; }
-    // Asks PostgreSQL to cancel the query under way; nothing when there is none.
-    void cancel();
+    // Asks PostgreSQL to cancel the query under way; nothing when there is none. `until` is held
+    // until PostgreSQL has taken the request.
+    void cancel(std::shared_ptr<void> until = {});
     // Ends the lease. `at_boundary`: no message to the server is half sent. `dirty`: clean it in
     // any case. A server that is busy is brought back: its query is cancelled, what is left of its
     // replies is read, its transaction rolled back. It is closed when that takes longer than
@@ -175,7 +176,8 @@ private:
     startup_parameters own_startup_;
     server_user* user_ = nullptr;
     bool dying_ = false;
-    unsigned cancels_ = 0;        // cancel requests under way
+    unsigned cancels_ = 0;  // cancel requests under way
+    std::vector<std::shared_ptr<void>> cancel_holds_;
     bool was_cancelled_ = false;  // one was sent since the last proof that none is pending
     net::descriptor in_transit_;  // the socket, between two workers
 

@@ -49,8 +49,8 @@ public:
     void on_configured();
     // The worker drains: leave now, or with the end of the transaction.
     void on_drain();
-    // A CancelRequest with our key came.
-    void on_cancel_request();
+    // A CancelRequest with our key came. `until` is held until PostgreSQL has taken ours.
+    void on_cancel_request(std::shared_ptr<void> until);
     [[nodiscard]] metrics::client_row describe() const;
     [[nodiscard]] bool is_logged_in() const noexcept {
         return phase_ >= phase::welcome_wait && phase_ != phase::closing;
@@ -76,6 +76,7 @@ private:
     // login (client_login.cpp)
     void read_startup();
     void on_startup(protocol::startup_packet packet);
+    void pass_cancel(const protocol::cancel_request& request);
     bool move_home(protocol::startup_message& m);
     void begin_login(protocol::startup_message m);
     void read_login();

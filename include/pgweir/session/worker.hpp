@@ -35,6 +35,7 @@ struct fleet {
     const local_service* services = nullptr;  // may be null
     auth::digest mock_seed{};
     std::vector<worker*> workers;
+    std::atomic<bool> is_over = false;        // workers are being stopped: no more messages
     std::atomic<unsigned> clients = 0;        // logged in or not
     std::atomic<unsigned> login_clients = 0;  // not authenticated yet
     std::atomic<unsigned> max_clients = 0;    // replaced on reload
@@ -97,8 +98,9 @@ public:
     // Any thread: no new clients; idle ones are told to go, others when their transaction ends;
     // then servers are told to end. `done` is called on this worker's thread when nothing is left.
     void drain(std::function<void()> done);
-    // Any thread: a CancelRequest with a key of this worker.
-    void cancel(cancel_key key);
+    // Any thread: a CancelRequest with a key of this worker. `until` is held until the request has
+    // had its effect, or has none; it may be dropped on any thread.
+    void cancel(cancel_key key, std::shared_ptr<void> until);
 
     // Any thread: a client that is to live here.
     void send_arrival(arrival a);
