@@ -67,12 +67,12 @@ def test_pg_dump_through_a_session(cluster, pooler, database):
 
 @pytest.mark.parametrize("protocol", ["simple", "extended", "prepared"])
 def test_pgbench_finishes_without_an_error(cluster, weir, mode, protocol):
-    if protocol == "prepared" and mode == "transaction":
-        pytest.skip("named statements need session mode")
     run(cluster, weir, "pgbench", "-i", "-q", "-s", "1")
     clients = 20 if mode == "transaction" else 5
-    out = run(cluster, weir, "pgbench", "-n", "-M", protocol, "-c", str(clients), "-j", "2",
-              "-t", "50")
+    # A thread of pgbench waits for each Prepare, while its other clients hold their transactions.
+    threads = clients if protocol == "prepared" else 2
+    out = run(cluster, weir, "pgbench", "-n", "-M", protocol, "-c", str(clients),
+              "-j", str(threads), "-t", "50")
     assert f"number of transactions actually processed: {clients * 50}/{clients * 50}" in out
 
 
@@ -163,9 +163,7 @@ def test_psycopg_server_cursor_in_a_transaction(weir):
             assert sum(row[0] for row in cursor) == 500_500
 
 
-def test_psycopg_prepared_statements_in_session_mode(weir, mode):
-    if mode == "transaction":
-        pytest.skip("named statements need session mode")
+def test_psycopg_prepared_statements(weir):
     with weir.connect("app", weir.database, prepare_threshold=0) as connection:
         for number in range(20):
             assert connection.execute("select %s::int", (number,)).fetchone() == (number,)
@@ -211,17 +209,16 @@ def test_psycopg_async(weir):
 # --- asyncpg -------------------------------------------------------------------------------------
 
 
-async def asyncpg_connect(weir, mode):
+async def asyncpg_connect(weir):
     dsn = weir.dsn("app", weir.database)
-    options = {"statement_cache_size": 0} if mode == "transaction" else {}
     return await asyncpg.connect(host=dsn["host"], port=dsn["port"], user=dsn["user"],
                                  password=dsn["password"], database=dsn["dbname"], timeout=30,
-                                 ssl=False, **options)
+                                 ssl=False)
 
 
-def with_asyncpg(weir, mode, work):
+def with_asyncpg(weir, work):
     async def whole():
-        connection = await asyncpg_connect(weir, mode)
+        connection = await asyncpg_connect(weir)
         try:
             return await work(connection)
         finally:
@@ -231,14 +228,14 @@ def with_asyncpg(weir, mode, work):
 
 
 @pytest.mark.every_version
-def test_asyncpg_fetches(weir, mode):
+def test_asyncpg_fetches(weir):
     async def work(connection):
         return [await connection.fetchval("select $1::int", n) for n in range(50)]
 
-    assert with_asyncpg(weir, mode, work) == list(range(50))
+    assert with_asyncpg(weir, work) == list(range(50))
 
 
-def test_asyncpg_transactions(weir, mode):
+def test_asyncpg_transactions(weir):
     async def work(connection):
         async with connection.transaction():
             await connection.execute("insert into t (v) values ($1)", "kept")
@@ -248,42 +245,42 @@ def test_asyncpg_transactions(weir, mode):
                 await connection.fetchval("select 1/0")
         return await connection.fetchval("select count(*) from t")
 
-    assert with_asyncpg(weir, mode, work) == 1
+    assert with_asyncpg(weir, work) == 1
 
 
-def test_asyncpg_executemany(weir, mode):
+def test_asyncpg_executemany(weir):
     async def work(connection):
         await connection.executemany("insert into t (v) values ($1)",
                                      [(str(n),) for n in range(1000)])
         return await connection.fetchval("select count(*) from t")
 
-    assert with_asyncpg(weir, mode, work) == 1000
+    assert with_asyncpg(weir, work) == 1000
 
 
-def test_asyncpg_cursor_in_a_transaction(weir, mode):
+def test_asyncpg_cursor_in_a_transaction(weir):
     async def work(connection):
         async with connection.transaction():
             return [r[0] async for r in connection.cursor("select generate_series(1, 300)")]
 
-    assert with_asyncpg(weir, mode, work) == list(range(1, 301))
+    assert with_asyncpg(weir, work) == list(range(1, 301))
 
 
-def test_asyncpg_copy(weir, mode):
+def test_asyncpg_copy(weir):
     async def work(connection):
         await connection.copy_records_to_table("t", columns=["v"],
                                                records=[(str(n),) for n in range(1000)])
         return await connection.fetchval("select count(*) from t")
 
-    assert with_asyncpg(weir, mode, work) == 1000
+    assert with_asyncpg(weir, work) == 1000
 
 
-def test_asyncpg_timeout_cancels_the_query(weir, mode):
+def test_asyncpg_timeout_cancels_the_query(weir):
     async def work(connection):
         with pytest.raises(asyncio.TimeoutError):
             await connection.fetchval("select pg_sleep(69)", timeout=1)
         return await connection.fetchval("select 1")
 
-    assert with_asyncpg(weir, mode, work) == 1
+    assert with_asyncpg(weir, work) == 1
 
 
 # --- many ----------------------------------------------------------------------------------------
@@ -295,7 +292,7 @@ def test_50_clients_share_5_servers(cluster, pooler, database):
     weir.database = database
 
     async def client(number):
-        connection = await asyncpg_connect(weir, "transaction")
+        connection = await asyncpg_connect(weir)
         for turn in range(20):
             async with connection.transaction():
                 assert await connection.fetchval("select $1::int", number) == number
