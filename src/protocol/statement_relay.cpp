@@ -23,6 +23,11 @@ const statement_ptr& decoy() {
     return one;
 }
 
+const std::string& parse_decoy_and_sync() {
+    static const std::string bytes = decoy()->parse + std::string{sync_message};
+    return bytes;
+}
+
 constexpr std::string_view deallocate_decoy = "DEALLOCATE \"__pgweir_0\"";
 // Never the name of a statement: what follows the prefix of those is a number.
 constexpr std::string_view no_statement = "__pgweir_none";
@@ -442,8 +447,16 @@ statement_relay::step statement_relay::describe(const context& c) {
 statement_relay::step statement_relay::close(const context& c) {
     const bool is_statement = c.head.size() > header_size && c.head[header_size] == 'S';
     const auto name = cstr_at(c.head, header_size + 1);
-    if (!is_statement || !name || name->empty() || is_void(c)) {
+    if (!is_statement || !name || is_void(c)) {
         return raw(c, request::close);
+    }
+    if (name->empty()) {
+        const bool drops = has_unnamed();
+        c.ledger.sent(request::close, origin::client, drops);
+        if (drops) {
+            link_.server.begin({.drops_unnamed = true});
+        }
+        return {};
     }
     auto* n = find(*name);
     if (must_wait(c, n)) {
@@ -478,10 +491,16 @@ statement_relay::maybe_step statement_relay::deallocate(const context& c,
     if (n->what.assumed() == nullptr) {
         return std::nullopt;
     }
+    const bool is_parse = c.f.type == 'P';
+    const bool alone = !is_parse && !c.ledger.has_open_batch();
     if (auto s = make_ready(c, decoy())) {
+        if (alone && s->what == kind::insert && s->bytes.front() == 'P') {
+            // Should it fail, the query would be skipped, and its client wait for ever.
+            c.ledger.sent(request::sync, origin::pooler);
+            s->bytes = parse_decoy_and_sync();
+        }
         return s;
     }
-    const bool is_parse = c.f.type == 'P';
     constexpr std::string_view nul{"\0", 1};
     constexpr std::string_view no_types{"\0\0\0", 3};
     const auto message = write(c.arena, c.f.type, is_parse ? nul : std::string_view{},

@@ -109,7 +109,7 @@ public:
     void finish_unnamed(bool done, std::string text);
     // It was skipped: what was there is there.
     void skip_unnamed(std::string text);
-    // A simple query was run, which drops it.
+    // A simple query was run, or a Close of it.
     void drop_unnamed() noexcept { unnamed_.clear(); }
 
 private:
@@ -166,7 +166,7 @@ public:
         bool parses_unnamed = false;
         std::string unnamed{};          // its Parse message
         bool restores_unnamed = false;  // a Parse of ours: the client's is on this server again
-        bool drops_unnamed = false;     // a simple query
+        bool drops_unnamed = false;     // a simple query, or a Close of it
     };
     // A request with ledger::tracked is sent and will bring this about.
     void begin(change c);
