@@ -259,7 +259,7 @@ statement_relay::step statement_relay::parse(const context& c) {
     if (known != nullptr && known->what.assumed() != nullptr) {
         return parse_again(c, *known, *name);
     }
-    if (!c.is_whole()) {
+    if (c.f.size > statement_limit) {
         return parse_long(c, *name);
     }
     doubt_ = doubt_ && c.ledger.executing() != 0;
@@ -330,20 +330,20 @@ statement_relay::step statement_relay::parse_long(const context& c, std::string_
 
 statement_relay::step statement_relay::parse_unnamed(const context& c) {
     const auto text = c.is_whole() ? cstr_at(c.head, header_size + 1) : std::nullopt;
-    auto kept = c.is_whole() ? c.head : std::string_view{};
+    const auto kept = c.is_whole() ? c.head : std::string_view{};
     step s;
     named* target = nullptr;
     if (text && has_names()) {
-        if (const auto diverted = deallocate(c, *text, target)) {
+        if (const auto diverted = deallocate(c, 'P', *text, target)) {
             if (diverted->what != kind::replace) {
                 return *diverted;
             }
             s = *diverted;
-            kept = s.bytes;
         }
     }
     unnamed_target_ = target;
     unnamed_deallocates_ = has_names() && (!text || may_deallocate(*text));
+    unnamed_seen_in_ = link_.server.segment();
     c.marks.unnamed_owner = link_.self;
     c.marks.unnamed_count = 0;  // not known to be there yet
     c.ledger.sent(request::parse, origin::client, true);
@@ -395,20 +395,43 @@ statement_relay::step statement_relay::refer(const context& c,
     return s;
 }
 
+// The server has none, or not this one.
+statement_relay::step statement_relay::restore_unnamed(const context& c, std::string_view parse) {
+    c.ledger.sent(request::parse, origin::pooler, true);
+    c.marks.unnamed_owner = link_.self;
+    c.marks.unnamed_count = 0;
+    link_.server.begin({.restores_unnamed = true});
+    ++link_.server_parses;
+    return {kind::insert, parse, 0};
+}
+
 statement_relay::step statement_relay::refer_unnamed(const context& c, request r) {
     auto& server = link_.server;
     const auto ours = link_.client == nullptr ? std::string_view{} : link_.client->unnamed();
     if (server.unnamed_is_ours.must_wait(server.segment())) {
         return {kind::wait, {}, 0};
     }
+    // Parsed by an earlier segment, or on another server: what was noted of it then may be of a
+    // Parse that was skipped, or forgotten.
+    if (!ours.empty() && unnamed_seen_in_ != server.segment()) {
+        const auto text = cstr_at(ours, header_size + 1).value_or(std::string_view{});
+        named* target = nullptr;
+        unnamed_deallocates_ = has_names() && may_deallocate(text);
+        const auto diverted =
+            unnamed_deallocates_ ? deallocate(c, 'P', text, target) : std::nullopt;
+        if (diverted && diverted->what != kind::replace) {
+            return *diverted;
+        }
+        unnamed_target_ = target;
+        unnamed_seen_in_ = server.segment();
+        note_text(text);
+        if (diverted) {
+            return restore_unnamed(c, diverted->bytes);
+        }
+    }
     if (!server.unnamed_is_ours.assumed() && !ours.empty()) {
-        c.ledger.sent(request::parse, origin::pooler, true);
-        c.marks.unnamed_owner = link_.self;
-        c.marks.unnamed_count = 0;
-        server.begin({.restores_unnamed = true});
         c.marks.add(names_session_state(ours.substr(header_size)));
-        ++link_.server_parses;
-        return {kind::insert, ours, 0};
+        return restore_unnamed(c, ours);
     }
     fence_ = fence_ || (r == request::bind && unnamed_deallocates_);
     return raw(c, r);
@@ -475,9 +498,10 @@ statement_relay::step statement_relay::close(const context& c) {
 
 // --- what runs
 
-// `DEALLOCATE name` for a name that PostgreSQL does not know is sent as one for the decoy: with its
-// tag, or its error.
+// `DEALLOCATE name` for a name that PostgreSQL does not know is sent as one for the decoy, in a
+// message of this type: with its tag, or its error.
 statement_relay::maybe_step statement_relay::deallocate(const context& c,
+                                                        char type,
                                                         std::string_view text,
                                                         named*& target) {
     const auto name = deallocated_name(text);
@@ -491,7 +515,7 @@ statement_relay::maybe_step statement_relay::deallocate(const context& c,
     if (n->what.assumed() == nullptr) {
         return std::nullopt;
     }
-    const bool is_parse = c.f.type == 'P';
+    const bool is_parse = type == 'P';
     const bool alone = !is_parse && !c.ledger.has_open_batch();
     if (auto s = make_ready(c, decoy())) {
         if (alone && s->what == kind::insert && s->bytes.front() == 'P') {
@@ -503,8 +527,8 @@ statement_relay::maybe_step statement_relay::deallocate(const context& c,
     }
     constexpr std::string_view nul{"\0", 1};
     constexpr std::string_view no_types{"\0\0\0", 3};
-    const auto message = write(c.arena, c.f.type, is_parse ? nul : std::string_view{},
-                               deallocate_decoy, is_parse ? no_types : nul);
+    const auto message = write(c.arena, type, is_parse ? nul : std::string_view{}, deallocate_decoy,
+                               is_parse ? no_types : nul);
     if (message.empty()) {
         return step{kind::full, {}, 0};
     }
@@ -534,7 +558,7 @@ statement_relay::step statement_relay::query(const context& c) {
     step s;
     named* target = nullptr;
     if (text && has_names()) {
-        if (const auto diverted = deallocate(c, *text, target)) {
+        if (const auto diverted = deallocate(c, 'Q', *text, target)) {
             if (diverted->what != kind::replace) {
                 return *diverted;
             }

@@ -116,7 +116,8 @@ private:
     step query(const context& c);
     step refer(const context& c, request r, std::size_t name_at, std::string_view name);
     step refer_unnamed(const context& c, request r);
-    maybe_step deallocate(const context& c, std::string_view text, named*& target);
+    step restore_unnamed(const context& c, std::string_view parse);
+    maybe_step deallocate(const context& c, char type, std::string_view text, named*& target);
     maybe_step make_ready(const context& c, const statement_ptr& s);
     maybe_step make_room(const context& c);
     step close_shared(const context& c, server_statements::held& h);
@@ -137,7 +138,8 @@ private:
     bool first_ = true;
     bool fence_ = false;  // something under way may remove statements
     bool doubt_ = false;  // something under way may change what a text means
-    bool unnamed_deallocates_ = false;
+    std::optional<std::uint64_t> unnamed_seen_in_;  // the segment that looked at its text last,
+    bool unnamed_deallocates_ = false;              // and what it found
     named* unnamed_target_ = nullptr;  // what running the unnamed statement deallocates
     named* portal_target_ = nullptr;   // ... and the portal that was bound to it last,
     std::string target_portal_;        // whose name this is

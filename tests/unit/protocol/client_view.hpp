@@ -20,6 +20,9 @@ class client_view {
 public:
     std::map<std::string, std::string> statements;  // by the first 63 bytes of their name
     std::optional<std::string> unnamed;
+    // Its last Parse failed: PostgreSQL has dropped the one before it, unless it failed for a
+    // request of the pooler's in front of it.
+    bool unnamed_is_certain = true;
     std::set<std::string> names;  // all that it ever used
     std::string problems;
     char status = 'I';
@@ -161,6 +164,7 @@ private:
         }
         if (due_.front().type == 'P' && due_.front().name.empty()) {
             unnamed.reset();
+            unnamed_is_certain = false;
         }
         while (!due_.empty() && due_.front().type != 'S') {
             due_.pop_front();
@@ -176,6 +180,7 @@ private:
     }
 
     std::string& define(const std::string& name) {
+        unnamed_is_certain = unnamed_is_certain || name.empty();
         return name.empty() ? unnamed.emplace() : statements[name.substr(0, 63)];
     }
     [[nodiscard]] std::string meaning(const std::string& name) const {

@@ -149,7 +149,7 @@ public:
             auto& view = clients_[i]->view;
             const auto fresh = servers_.size();
             const bool is_kept = view.unnamed.value_or("").size() < hold_limit - 64;
-            if (view.status == 'I' && is_kept) {
+            if (view.status == 'I' && is_kept && view.unnamed_is_certain) {
                 check_meaning(i, 0, {}, view.unnamed);
                 check_meaning(i, fresh, {}, view.unnamed);
             } else if (view.status != 'I') {
