@@ -589,8 +589,6 @@ def test_a_late_cancel_does_not_hit_the_server_s_next_client(cluster, pooler, da
             assert wire.rows(two.read_until("Z")) == [["", str(turn)]]
 
 
-@pytest.mark.xfail(strict=True, reason="the connection of a cancel request is closed before the"
-                   " request has reached the client's worker, so under load it meets the next query")
 def test_a_cancel_that_is_over_does_not_hit_the_next_query(cluster, pooler, database, tmp_path):
     weir = pooler(cluster, {"pool": {"size": 4}, "auth": {"method": "trust"}}, [database])
     script = tmp_path / "script.sql"

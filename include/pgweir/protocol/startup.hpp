@@ -28,7 +28,7 @@ struct startup_message {
     std::string database;  // the user's name when the client named none
     bool replication = false;
     bool replication_database = false;  // the value was "database": logical decoding
-    std::string options;  // "-c x=y --z=w", not taken apart
+    std::string options;                // "-c x=y --z=w", not taken apart
     // All other parameters in the order given; a repeated name keeps its last value, as PostgreSQL
     // does.
     std::vector<std::pair<std::string, std::string>> settings;

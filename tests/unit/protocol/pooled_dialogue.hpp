@@ -405,7 +405,7 @@ private:
         auto& place = *std::ranges::find_if(servers_, same);
         auto next = std::make_unique<pooled_server>();
         next->heard = s.heard;
-        s.held.abandon();
+        (void)s.held.abandon();
         retired_.push_back(std::exchange(place, std::move(next)));
     }
 
