@@ -118,7 +118,15 @@ statement_relay::step statement_relay::look(std::string_view head,
             return *s;
         }
     }
-    switch (f.type) {
+    const auto s = look_at(c);
+    if (s.what == kind::pass || s.what == kind::replace) {
+        in_batch_ = f.type != 'Q' && f.type != 'S' && f.type != 'F';
+    }
+    return s;
+}
+
+statement_relay::step statement_relay::look_at(const context& c) {
+    switch (c.f.type) {
         case 'P': return parse(c);
         case 'B': return bind(c);
         case 'D': return describe(c);
@@ -130,18 +138,35 @@ statement_relay::step statement_relay::look(std::string_view head,
     }
 }
 
+// Does PostgreSQL drop its unnamed statement for this message, whatever comes of it? Not for one
+// that it cannot read, nor for a Parse that needs another of ours in front, which may fail.
+bool statement_relay::drops_unnamed(const context& c) const noexcept {
+    if (!c.is_whole() || (c.f.type != 'Q' && c.f.type != 'P')) {
+        return false;
+    }
+    if (c.f.type == 'Q') {
+        return c.head.find('\0', header_size) == c.head.size() - 1;
+    }
+    const auto text = cstr_at(c.head, header_size + 1);
+    const auto types_at = header_size + 1 + (text ? text->size() + 1 : 0);
+    return c.head[header_size] == '\0' && text && c.head.size() >= types_at + 2 &&
+           c.head.size() ==
+               types_at + 2 + std::size_t{4} * base::load_be16(c.head.data() + types_at) &&
+           !has_names();
+}
+
 // The unnamed statement of another client, or one of ours that is not our last, must be gone before
 // anything can mean it. This is the first request of the link, so nothing makes PostgreSQL skip it.
-// A query, or a Parse of the unnamed statement, drops it by itself.
 statement_relay::maybe_step statement_relay::drop_foreign_unnamed(const context& c) {
-    const bool drops = c.f.type == 'Q' || (c.f.type == 'P' && c.head.size() > header_size &&
-                                           c.head[header_size] == '\0');
-    if (drops || link_.server.unnamed_is_ours.assumed() || c.marks.unnamed_owner == 0) {
+    if (link_.server.unnamed_is_ours.assumed() || c.marks.unnamed_owner == 0) {
+        return std::nullopt;
+    }
+    c.marks.unnamed_owner = 0;
+    link_.server.unnamed_is_ours.set(!has_unnamed());
+    if (drops_unnamed(c)) {
         return std::nullopt;
     }
     c.ledger.sent(request::close, origin::pooler);
-    c.marks.unnamed_owner = 0;
-    link_.server.unnamed_is_ours.set(!has_unnamed());
     return step{kind::insert, close_unnamed_message, 0};
 }
 
@@ -341,8 +366,9 @@ statement_relay::step statement_relay::parse_unnamed(const context& c) {
             s = *diverted;
         }
     }
-    unnamed_target_ = target;
-    unnamed_deallocates_ = has_names() && (!text || may_deallocate(*text));
+    unnamed_target_ = target == nullptr ? std::string{} : *target->key;
+    // Without names it is not looked at; there may be some when it is run.
+    unnamed_deallocates_ = !has_names() || !text || may_deallocate(*text);
     unnamed_seen_in_ = link_.server.segment();
     c.marks.unnamed_owner = link_.self;
     c.marks.unnamed_count = 0;  // not known to be there yet
@@ -416,17 +442,18 @@ statement_relay::step statement_relay::refer_unnamed(const context& c, request r
     if (!ours.empty() && unnamed_seen_in_ != server.segment()) {
         const auto text = cstr_at(ours, header_size + 1).value_or(std::string_view{});
         named* target = nullptr;
-        unnamed_deallocates_ = has_names() && may_deallocate(text);
+        unnamed_deallocates_ = !has_names() || may_deallocate(text);
         const auto diverted =
-            unnamed_deallocates_ ? deallocate(c, 'P', text, target) : std::nullopt;
+            has_names() && unnamed_deallocates_ ? deallocate(c, 'P', text, target) : std::nullopt;
         if (diverted && diverted->what != kind::replace) {
             return *diverted;
         }
-        unnamed_target_ = target;
+        unnamed_target_ = target == nullptr ? std::string{} : *target->key;
         unnamed_seen_in_ = server.segment();
         note_text(text);
-        if (diverted) {
-            return restore_unnamed(c, diverted->bytes);
+        // The name may have come or gone since: whichever text the server has, it may be the wrong.
+        if (diverted || !deallocated_name(text).empty()) {
+            return restore_unnamed(c, diverted ? diverted->bytes : ours);
         }
     }
     if (!server.unnamed_is_ours.assumed() && !ours.empty()) {
@@ -447,11 +474,11 @@ statement_relay::step statement_relay::bind(const context& c) {
     }
     const auto s = refer(c, request::bind, name_at, *name);
     if (s.what == kind::pass || s.what == kind::replace) {
-        if (name->empty() && unnamed_target_ != nullptr) {
+        if (name->empty() && !unnamed_target_.empty()) {
             portal_target_ = unnamed_target_;
             target_portal_ = *portal;
-        } else if (portal_target_ != nullptr && target_portal_ == *portal) {
-            portal_target_ = nullptr;
+        } else if (target_portal_ == *portal) {
+            portal_target_.clear();
         }
     }
     return s;
@@ -516,7 +543,7 @@ statement_relay::maybe_step statement_relay::deallocate(const context& c,
         return std::nullopt;
     }
     const bool is_parse = type == 'P';
-    const bool alone = !is_parse && !c.ledger.has_open_batch();
+    const bool alone = !is_parse && !in_batch_;
     if (auto s = make_ready(c, decoy())) {
         if (alone && s->what == kind::insert && s->bytes.front() == 'P') {
             // Should it fail, the query would be skipped, and its client wait for ever.
@@ -538,13 +565,15 @@ statement_relay::maybe_step statement_relay::deallocate(const context& c,
 
 statement_relay::step statement_relay::execute(const context& c) {
     const auto portal = cstr_at(c.head, header_size);
-    if (portal_target_ == nullptr || !portal || *portal != target_portal_ || is_void(c)) {
+    if (portal_target_.empty() || !portal || *portal != target_portal_ || is_void(c)) {
         return raw(c, request::execute);
     }
     c.ledger.sent(request::execute, origin::client, true);
+    auto* target = find(portal_target_);
     link_.server.begin({.server = &link_.server.use(decoy()),
                         .is_there = false,
-                        .name = std::exchange(portal_target_, nullptr)});
+                        .name = target,
+                        .refers = std::exchange(portal_target_, {})});
     return {};
 }
 
@@ -570,6 +599,7 @@ statement_relay::step statement_relay::query(const context& c) {
     if (drops || target != nullptr) {
         server.begin({.server = target == nullptr ? nullptr : &server.use(decoy()),
                       .name = target,
+                      .refers = target == nullptr ? std::string{} : *target->key,
                       .drops_unnamed = drops});
     }
     fence_ = fence_ || (has_names() && (!text || may_deallocate(*text)));

@@ -229,7 +229,7 @@ void client::forward(std::string_view data) {
 bool client::answer_known(outgoing& out) {
     auto& ledger = lease_->ledger();
     bool sent = true;
-    while (ledger.next_is_known()) {
+    while (lease_->backend().is_known_due(ledger)) {
         out.add(ledger.answer_known());
         lease_->listener().on_settlement(ledger.take_settlement());
         if (out.is_full()) {

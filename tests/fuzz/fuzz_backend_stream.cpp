@@ -66,8 +66,8 @@ std::size_t owe(ledger& l, std::string_view letters) {
     return tracked;
 }
 
-void answer_known(end& e) {
-    while (e.owed.next_is_known()) {
+void answer_known(end& e, const backend_stream& stream) {
+    while (stream.is_known_due(e.owed)) {
         e.to_client += e.owed.answer_known();
         if (const auto settled = e.owed.take_settlement()) {
             e.listener.on_settlement(settled);
@@ -104,11 +104,11 @@ end play(std::string_view requests, std::string_view input, std::size_t piece, b
             kept.erase(0, step.size);
             e.why = step.why;
             if (e.why == stop::known) {
-                answer_known(e);
+                answer_known(e, stream);
             }
         } while (!kept.empty() && e.why != stop::held && e.why != stop::violation);
         if (e.why != stop::violation) {
-            answer_known(e);
+            answer_known(e, stream);
         }
         require(e.owed.outstanding() <= owed_at_first);
         const auto& s = e.listener.settlement;

@@ -62,6 +62,10 @@ public:
     [[nodiscard]] char status() const noexcept { return status_; }
     // Nothing of a message has been seen without its end.
     [[nodiscard]] bool at_boundary() const noexcept { return remain_ == 0; }
+    // May ledger::answer_known() be sent now? Not into the middle of a message.
+    [[nodiscard]] bool is_known_due(const ledger& l) const noexcept {
+        return at_boundary() && l.next_is_known();
+    }
 
 private:
     bool inspect(char type,

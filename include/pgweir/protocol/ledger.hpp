@@ -90,8 +90,6 @@ public:
     [[nodiscard]] bool is_empty() const noexcept {
         return head_ == runs_.size() && !skipping_ && !copy_in_ && !open_;
     }
-    // Extended requests were sent behind the last Sync: an error of any would skip what follows.
-    [[nodiscard]] bool has_open_batch() const noexcept { return open_; }
     // The server has something to answer. Without that, and not empty: it waits for the client to
     // go on with its batch.
     [[nodiscard]] bool owes_reply() const noexcept { return head_ != runs_.size(); }

@@ -98,12 +98,14 @@ private:
     using named = client_statements::named;
     using maybe_step = std::optional<step>;
 
+    step look_at(const context& c);
     [[nodiscard]] static bool is_void(const context& c) noexcept;
     static step raw(const context& c, request r);
     static step rename(const context& c,
                        std::size_t name_at,
                        std::string_view old_name,
                        std::string_view new_name);
+    [[nodiscard]] bool drops_unnamed(const context& c) const noexcept;
     maybe_step drop_foreign_unnamed(const context& c);
     step parse(const context& c);
     step parse_again(const context& c, named& taken, std::string_view name);
@@ -136,13 +138,14 @@ private:
 
     link link_;
     bool first_ = true;
-    bool fence_ = false;  // something under way may remove statements
-    bool doubt_ = false;  // something under way may change what a text means
+    bool in_batch_ = false;  // the client has sent extended requests behind its last Sync
+    bool fence_ = false;     // something under way may remove statements
+    bool doubt_ = false;     // something under way may change what a text means
     std::optional<std::uint64_t> unnamed_seen_in_;  // the segment that looked at its text last,
     bool unnamed_deallocates_ = false;              // and what it found
-    named* unnamed_target_ = nullptr;  // what running the unnamed statement deallocates
-    named* portal_target_ = nullptr;   // ... and the portal that was bound to it last,
-    std::string target_portal_;        // whose name this is
+    std::string unnamed_target_;  // the name that running the unnamed statement deallocates
+    std::string portal_target_;   // ... and the portal that was bound to it last,
+    std::string target_portal_;   // whose name this is
 };
 
 // Rewrites our names of statements in `message`, a whole ErrorResponse, to the client's. False,

@@ -231,6 +231,16 @@ TEST(known_reply, stands_where_its_request_stood) {
                                server_message('Z'));
 }
 
+TEST(known_reply, does_not_cut_a_message_that_streams) {
+    const auto columns = message('T', std::string(100, 'x'));
+    for (std::size_t at = header_size; at < columns.size(); ++at) {
+        auto r = owing({request::describe_portal, request::known_parse, request::sync});
+        r.server(std::string_view{columns}.substr(0, at));
+        r.server(columns.substr(at) + server_message('Z'));
+        ASSERT_EQ(r.to_client, columns + server_message('1') + server_message('Z')) << at;
+    }
+}
+
 TEST(known_reply, is_asked_for_before_the_server_s_next) {
     auto r = owing({request::known_parse, request::sync});
     backend_stream stream;

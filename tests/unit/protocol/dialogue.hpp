@@ -203,7 +203,7 @@ private:
     void on_deallocated() override { heard += "deallocated;"; }
 
     void answer_known() {
-        while (owed.next_is_known()) {
+        while (server_stream.is_known_due(owed)) {
             to_client += owed.answer_known();
             on_settlement(owed.take_settlement());
         }

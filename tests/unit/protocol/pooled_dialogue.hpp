@@ -358,7 +358,7 @@ private:
     }
 
     void answer_known(pooled_server& s) {
-        while (s.owed.next_is_known()) {
+        while (s.stream.is_known_due(s.owed)) {
             hear(*s.user, s.owed.answer_known());
             s.on_settlement(s.owed.take_settlement());
         }

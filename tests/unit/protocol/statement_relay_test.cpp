@@ -172,7 +172,7 @@ TEST_F(statement_dialogue, error_skips_definitions_behind_it) {
 TEST_F(statement_dialogue, replies_of_ours_stand_in_their_turn) {
     before(0, 0, one + sync);
     turn(1, 0,
-         say_parse("", "a") + one + say_run("") + say_close("s") + say_parse("t", "b") + sync);
+         one + say_parse("", "a") + say_run("") + say_close("s") + say_parse("t", "b") + sync);
     EXPECT_EQ(sent(0), "P B E P#2 S");
     EXPECT_EQ(heard(1), "1 1 2 D(a) C 3 1 Z(I)");
 }

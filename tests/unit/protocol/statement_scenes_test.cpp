@@ -15,6 +15,7 @@
 namespace pgweir::protocol {
 namespace {
 
+using namespace std::string_literals;
 using namespace testing;
 
 struct part {
@@ -50,6 +51,9 @@ std::vector<scene> scenes() {
           {1, 0,
            say_parse("", "a") + say_run("") + one + say_run("") + run_s + say_parse("t", "b") +
                say_run("t") + sync}}},
+        {"known_parse_behind_a_describe",
+         {{0, 0, one + sync},
+          {1, 0, say_parse("", "a") + say_describe("") + one + say_flush() + sync}}},
         {"known_parse_alone", {{0, 0, one + sync}, {1, 0, one + say_flush()}, {1, 0, sync}}},
         {"parse_of_a_taken_name", {{0, 0, one + sync}, {0, 0, two + sync}, {0, 0, run_s + sync}}},
         {"parse_of_a_taken_name_elsewhere",
@@ -148,6 +152,14 @@ std::vector<scene> scenes() {
          {{0, 0, say_parse("", "a") + sync},
           {0, 1, say_query("select 2")},
           {0, 0, say_run("") + sync}}},
+        {"unnamed_dropped_by_a_query_of_another",
+         {{0, 0, say_parse("", "a") + sync},
+          {1, 0, say_query("select 2")},
+          {0, 0, say_run("") + sync}}},
+        {"unnamed_of_another_behind_a_parse_that_is_not_read",
+         {{0, 0, say_parse("", "a") + sync}, {1, 0, "P\0\0\0\6\0b"s + sync + say_run("") + sync}}},
+        {"unnamed_of_another_behind_a_query_that_is_not_read",
+         {{0, 0, say_parse("", "a") + sync}, {1, 0, "Q\0\0\0\5b"s + say_run("") + sync}}},
         {"unnamed_closed",
          {{0, 0, say_parse("", "a") + sync}, {0, 0, say_close("") + say_run("") + sync}}},
         {"unnamed_closed_elsewhere",
@@ -183,6 +195,9 @@ std::vector<scene> scenes() {
          {{0, 0, one + sync}, {0, 1, say_query("DEALLOCATE S")}, {0, 0, run_s + sync}}},
         {"deallocate_and_go_on",
          {{0, 0, one + sync + say_query("deallocate s") + two + run_s + sync}}},
+        {"deallocate_with_a_limit_of_one",
+         {{0, 0, one + sync}, {0, 0, say_query("deallocate s")}, {0, 0, run_s + sync}},
+         1},
         {"deallocate_twice",
          {{0, 0, one + sync}, {0, 0, say_query("deallocate s") + say_query("deallocate s")}}},
         {"deallocate_quoted",
@@ -210,10 +225,22 @@ std::vector<scene> scenes() {
           {0, 0, say_parse("", "deallocate t") + sync},
           {0, 1, say_run("") + sync},
           {0, 1, say_run("") + sync}}},
+        {"deallocate_all_parsed_before_there_is_a_name",
+         {{0, 0, say_parse("", "deallocate all") + one + say_run("") + one + run_s + sync}}},
         {"deallocate_all_extended_in_two_batches",
          {{0, 0, one + sync},
           {0, 0, say_parse("", "deallocate all") + sync},
           {0, 0, say_run("") + two + run_s + sync}}},
+        {"deallocate_extended_run_again",
+         {{0, 0, one + sync},
+          {0, 0, say_parse("", "deallocate s") + say_run("") + say_close("") + sync},
+          {0, 0, say_query("begin")},
+          {0, 0, one + say_parse("", "deallocate s") + say_run("") + sync},
+          {0, 0, say_run("") + sync}}},
+        {"deallocate_extended_and_bound_when_it_is_gone",
+         {{0, 0, one + sync + say_query("begin")},
+          {0, 0, say_parse("", "deallocate s") + say_run("") + say_close("") + sync},
+          {0, 0, say_run("") + sync}}},
         {"deallocate_extended_skipped",
          {{0, 0, one + say_parse("", "a") + sync},
           {0, 0, say_run("x") + say_parse("", "deallocate s") + sync + say_run("") + sync},
