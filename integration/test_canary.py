@@ -302,16 +302,6 @@ def sleep(c):
     c.done(c.wire.query(f"select '{tag}' from pg_sleep({c.rng.random() * 0.1})"), tag)
 
 
-def after_cancelling(c):
-    """A query that the request may still meet; what comes behind it is not to be touched."""
-    tag = c.tag()
-    frames = c.wire.query(f"select '{tag}'")
-    if sqlstates(frames) == ["57014"]:
-        c.done(frames, failing=["57014"])
-    else:
-        c.done(frames, tag)
-
-
 def cancel(c):
     tag = c.tag()
     c.wire.send(wire.query(f"select '{tag}' from pg_sleep({c.rng.random() * 0.5})"))
@@ -323,14 +313,12 @@ def cancel(c):
         c.done(frames, failing=["57014"])
     else:
         c.done(frames, tag)
-    after_cancelling(c)
 
 
 def late_cancel(c):
-    """It comes when the query is over: nobody else is to notice."""
+    """It comes when the query is over: nobody is to notice."""
     simple(c)
     c.wire.cancel()
-    after_cancelling(c)
 
 
 POLITE = [simple, simple, simple, several_statements, large_rows, extended, extended,
@@ -441,7 +429,8 @@ def storm(weir, seconds, clients):
             client.run(deadline)
         except (Mixed, AssertionError, OSError, Closed) as error:
             said = "\n  ".join(client.wire.said) if client.wire else ""
-            wrong.append(f"client {number} {client.doing}: {type(error).__name__}: {str(error)[:3000]}\n  {said}")
+            wrong.append(f"client {number} {client.doing}: {type(error).__name__}:"
+                         f" {str(error)[:3000]}\n  {said}")
         turns.update(client.turns)
 
     threads = [threading.Thread(target=one, args=(n,), daemon=True) for n in range(clients)]

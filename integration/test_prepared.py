@@ -44,6 +44,13 @@ def other_server(weir, cluster):
     until(lambda: weir.permits(weir.database) == 0, what="the end of the servers noticed")
 
 
+def other_server_of(client, weir, cluster):
+    """The same for this client's server alone."""
+    pid = client.value("select pg_backend_pid()")
+    cluster.execute(f"select pg_terminate_backend({pid})")
+    until(lambda: weir.permits(weir.database) == 0, what="the end of the server noticed")
+
+
 def start(cluster, pooler, database, mode="transaction", **pool):
     process = pooler(cluster, {"pool": {"mode": mode, "size": 1, **pool}}, [database])
     process.database = database
@@ -497,6 +504,51 @@ def test_nobody_can_run_a_shared_statement_by_its_private_name(weir):
         assert value(one) == "secret"
 
 
+forgotten = pytest.mark.xfail(strict=True, reason="whoever is the first to use a statement that"
+                              " was removed behind the back of pgweir gets 26000")
+REMOVALS = {
+    "deallocate": 'deallocate "{0}"',
+    "deallocate prepare": 'DEALLOCATE PREPARE "{0}";',
+    "among others": 'select 1; deallocate "{0}"; select 2',
+    "behind a comment": '/* a /* comment */ */ deallocate "{0}"',
+    "in Unicode": 'deallocate U&"{0}"',
+    "a DO block": "do $$ begin execute 'deallocate \"{0}\"'; end $$",
+    "replaced": 'deallocate "{0}"; prepare "{0}" as select \'theirs\'',
+}
+
+
+@pytest.mark.parametrize(("how", "protocol"), [
+    pytest.param(how, protocol, marks=() if how in ("a DO block", "replaced") else forgotten)
+    for how in REMOVALS for protocol in ("simple", "extended")
+    if (how, protocol) != ("among others", "extended")])
+def test_removing_a_private_name_by_sql_costs_nobody_else(transactions, how, protocol):
+    with transactions.wire("app", transactions.database) as one, \
+            transactions.wire("app", transactions.database) as two:
+        prepare(one, "select 'mine'")
+        name = one.value("select name from pg_prepared_statements"
+                         " where statement = 'select ''mine'''")
+        sql = REMOVALS[how].format(name)
+        if protocol == "simple":
+            two.query(sql)
+        else:
+            two.send(wire.parse(sql), wire.bind(), wire.execute(), SYNC).read_until("Z")
+        assert value(one) == "mine"
+
+
+def test_a_name_used_again_after_removing_a_private_one_changes_nobody_else_s_statement(
+        transactions):
+    with transactions.wire("app", transactions.database) as one, \
+            transactions.wire("app", transactions.database) as two:
+        prepare(one, "select 'shared'")
+        prepare(two, "select 'shared'")
+        name = one.value("select name from pg_prepared_statements"
+                         " where statement = 'select ''shared'''")
+        two.query(f'deallocate "{name}"')
+        prepare(two, "select 'private'")
+        frames = execute(one)
+        assert sqlstates(frames) or rows(frames) == [["shared"]]
+
+
 # --- SQL beside the protocol ---------------------------------------------------------------------
 
 
@@ -573,6 +625,91 @@ def test_a_setting_does_not_cost_the_others_their_statements(transactions):
         assert two.value("show work_mem") == "4MB"
         assert held(one, "statement = 'select ''kept'''") == 1
         assert value(one) == "kept"
+
+
+def test_a_do_block_that_forgets_all_costs_nobody_else(weir):
+    with weir.wire("app", weir.database) as one, weir.wire("app", weir.database) as two:
+        prepare(one, "select 'kept'")
+        two.values("do $$ begin execute 'deallocate all'; end $$")
+        assert value(one) == "kept"
+
+
+@forgotten
+def test_a_function_that_forgets_all_costs_nobody_else(weir, cluster):
+    cluster.execute("create function forget() returns void language plpgsql as"
+                    " $$ begin execute 'deal' || 'locate all'; end $$", weir.database)
+    with weir.wire("app", weir.database) as one, weir.wire("app", weir.database) as two:
+        prepare(one, "select 'kept'")
+        two.values("select forget()")
+        assert value(one) == "kept"
+
+
+def test_a_name_used_again_after_a_hidden_forgetting_changes_nobody_else_s_statement(transactions,
+                                                                                   cluster):
+    cluster.execute("create function forget() returns void language plpgsql as"
+                    " $$ begin execute 'deal' || 'locate all'; end $$", transactions.database)
+    with transactions.wire("app", transactions.database) as one, \
+            transactions.wire("app", transactions.database) as two:
+        prepare(one, "select 'shared'")
+        prepare(two, "select 'shared'")
+        two.values("select forget()")
+        prepare(one, "select 'private'")
+        frames = execute(two)
+        assert sqlstates(frames) or rows(frames) == [["shared"]]
+
+
+def test_copy_by_a_named_statement(transactions, cluster):
+    cluster.execute("create table t (v text); grant all on t to public", transactions.database)
+    with transactions.wire("app", transactions.database) as client:
+        assert not prepare(client, "copy t from stdin")
+        other_server(transactions, cluster)
+        client.send(wire.bind(statement="s"), wire.execute(), SYNC).read_until("G")
+        frames = client.send(wire.copy_data(b"row\n"), wire.COPY_DONE, SYNC).read_until("Z")
+        assert not sqlstates(frames)
+        assert client.values("select v from t") == [["row"]]
+
+
+def test_a_portal_outlives_the_eviction_of_its_statement(cluster, pooler, database):
+    weir = start(cluster, pooler, database, max_prepared_statements=1)
+    same_as_postgresql(
+        cluster, weir, wire.query("begin"),
+        [wire.parse("select generate_series(1, 3)", "s"), wire.bind(statement="s", portal="p"),
+         wire.execute("p", 1), wire.parse("select 'other'", "t"), wire.bind(statement="t"),
+         wire.execute(), SYNC],
+        [wire.execute("p", 1), SYNC], [wire.execute("p"), SYNC], wire.query("commit"))
+
+
+@pytest.mark.parametrize("body", [b"s\0select 1\0", b"s\0select 1\0\0\1", b"s\0select 1",
+                                  b"s\0select 1\0\0\0more", b"s\0select $1\0\377\377"],
+                         ids=["no count", "missing types", "no end", "too much", "minus one"])
+def test_a_malformed_parse_is_refused_as_by_postgresql(weir, cluster, body):
+    same_as_postgresql(cluster, weir, [wire.message("P", body), SYNC],
+                       [wire.bind(statement="s"), wire.execute(), SYNC], wire.query("select 1"))
+
+
+def test_a_lower_limit_holds_after_a_reload(cluster, pooler, database):
+    weir = start(cluster, pooler, database, max_prepared_statements=50)
+    with weir.wire("app", database) as client:
+        for number in range(30):
+            prepare(client, f"select {number}", f"s{number}")
+        weir.change({"pool": {"max_prepared_statements": 5}})
+        for number in range(30):
+            assert value(client, name=f"s{number}") == str(number)
+        assert held(client) <= 5
+
+
+def test_sharing_can_be_turned_off_while_clients_have_statements(cluster, pooler, database):
+    weir = start(cluster, pooler, database)
+    with weir.wire("app", database) as client, weir.wire("app", database) as other:
+        prepare(client, "select 'kept'")
+        weir.change({"pool": {"max_prepared_statements": 0}})
+        assert value(client) == "kept"
+        assert not prepare(other, "select 'other'")
+        assert value(client) == "kept"
+        weir.change({"pool": {"max_prepared_statements": 10}})
+        assert value(client) == "kept"
+        assert not prepare(other, "select 'new'", "t")
+        assert value(other, name="t") == "new"
 
 
 # --- what a text means depends on the session ----------------------------------------------------
@@ -714,6 +851,7 @@ def test_what_was_prepared_on_a_temporary_table_is_not_shared(transactions, clus
 
 # --- tables that change --------------------------------------------------------------------------
 
+
 @pytest.fixture
 def table(cluster, database):
     cluster.execute("create table t (a int); insert into t values (1); alter table t owner to app",
@@ -758,11 +896,12 @@ def test_a_client_prepares_under_another_name_after_a_changed_result_type(table,
     assert rows(execute(client, name="again")) == [["1", "2"]]
 
 
-def test_a_new_client_prepares_after_a_changed_result_type_was_met(table, weir, cluster, client):
+@pytest.mark.xfail(strict=True, reason="the first to meet a shared statement whose result type"
+                   " has changed gets 0A000, also if it prepared it after the change")
+def test_a_new_client_prepares_after_a_changed_result_type(table, weir, cluster, client):
     prepare(client, "select * from t")
     value(client)
     cluster.execute("alter table t add b int default 2", weir.database)
-    assert sqlstates(execute(client)) == ["0A000"]
     with weir.wire("app", weir.database) as late:
         assert not prepare(late, "select * from t")
         frames = late.send(wire.describe("S", "s"), SYNC).read_until("Z")
@@ -781,6 +920,30 @@ def test_a_dropped_table_is_an_error_and_a_new_one_is_found(table, weir, cluster
         cluster.execute("create table t (a int); insert into t values (7);"
                         " grant select on t to public", weir.database)
         assert [value(one) for one in (theirs, ours)] == ["7", "7"]
+
+
+def test_a_statement_whose_table_is_locked_can_be_cancelled_on_another_server(table, weir,
+                                                                              cluster, client):
+    prepare(client, "select a from t")
+    other_server(weir, cluster)
+    with cluster.connect(weir.database) as holder, holder.transaction():
+        holder.execute("lock table t")
+        client.send(wire.bind(statement="s"), wire.execute(), SYNC)
+        until(lambda: cluster.backends(weir.database, "wait_event_type = 'Lock'"), what="the wait")
+        client.cancel()
+        assert sqlstates(client.read_until("Z")) == ["57014"]
+    assert value(client) == "1"
+
+
+def test_a_dropped_table_is_the_same_error_on_another_server(table, weir, cluster):
+    with direct(cluster, weir.database) as theirs, weir.wire("app", weir.database) as ours:
+        for one in (theirs, ours):
+            prepare(one, "select * from t")
+        other_server_of(ours, weir, cluster)
+        cluster.execute("drop table t", weir.database)
+        got = [comparable(execute(one)) for one in (theirs, ours)]
+        assert got[0] == got[1]
+        assert ours.value("select 1") == "1"
 
 
 # --- long texts ----------------------------------------------------------------------------------

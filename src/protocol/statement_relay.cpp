@@ -211,7 +211,8 @@ statement_relay::maybe_step statement_relay::make_ready(const context& c, const 
         return step{kind::wait, {}, 0};
     }
     if (h.there.assumed()) {
-        return std::nullopt;
+        // A limit that was lowered may leave more than it allows.
+        return server.size() > link_.limit ? make_room(c) : std::nullopt;
     }
     if (auto made_room = make_room(c)) {
         return made_room;
@@ -282,7 +283,7 @@ statement_relay::step statement_relay::parse(const context& c) {
         return {kind::wait, {}, 0};
     }
     if (known != nullptr && known->what.assumed() != nullptr) {
-        return parse_again(c, *known, *name);
+        return parse_again(c, *name);
     }
     if (c.f.size > statement_limit) {
         return parse_long(c, *name);
@@ -318,15 +319,13 @@ statement_relay::step statement_relay::parse(const context& c) {
     return {kind::replace, what->parse, c.f.size};
 }
 
-// The name is taken. PostgreSQL says so itself, after it has looked at the text.
-statement_relay::step statement_relay::parse_again(const context& c,
-                                                   named& taken,
-                                                   std::string_view name) {
-    const auto what = taken.what.assumed();
-    if (auto s = make_ready(c, what)) {
+// The name is taken. PostgreSQL says so itself, after it has looked at the text, of a name that
+// nobody runs: should it be free after all, the text does no harm there.
+statement_relay::step statement_relay::parse_again(const context& c, std::string_view name) {
+    if (auto s = make_ready(c, decoy())) {
         return *s;
     }
-    const auto s = rename(c, header_size, name, what->name);
+    const auto s = rename(c, header_size, name, decoy()->name);
     if (s.what == kind::replace) {
         sent_with_name(c, request::parse, name, true);
     }

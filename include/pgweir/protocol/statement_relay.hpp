@@ -108,7 +108,7 @@ private:
     [[nodiscard]] bool drops_unnamed(const context& c) const noexcept;
     maybe_step drop_foreign_unnamed(const context& c);
     step parse(const context& c);
-    step parse_again(const context& c, named& taken, std::string_view name);
+    step parse_again(const context& c, std::string_view name);
     step parse_long(const context& c, std::string_view name);
     step parse_unnamed(const context& c);
     step bind(const context& c);
