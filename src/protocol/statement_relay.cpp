@@ -437,8 +437,9 @@ statement_relay::step statement_relay::refer_unnamed(const context& c, request r
         return {kind::wait, {}, 0};
     }
     // Parsed by an earlier segment, or on another server: what was noted of it then may be of a
-    // Parse that was skipped, or forgotten.
-    if (!ours.empty() && unnamed_seen_in_ != server.segment()) {
+    // Parse that was skipped, or forgotten. Not when this segment has dropped it.
+    if (!ours.empty() && server.unnamed_is_ours.is_settled() &&
+        unnamed_seen_in_ != server.segment()) {
         const auto text = cstr_at(ours, header_size + 1).value_or(std::string_view{});
         named* target = nullptr;
         unnamed_deallocates_ = !has_names() || may_deallocate(text);
