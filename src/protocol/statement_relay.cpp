@@ -568,8 +568,17 @@ statement_relay::step statement_relay::execute(const context& c) {
     if (portal_target_.empty() || !portal || *portal != target_portal_ || is_void(c)) {
         return raw(c, request::execute);
     }
-    c.ledger.sent(request::execute, origin::client, true);
     auto* target = find(portal_target_);
+    if (target != nullptr && target->what.must_wait(link_.server.segment())) {
+        return {kind::wait, {}, 0};
+    }
+    // Since the Parse of this DEALLOCATE, the decoy may have been closed to make room.
+    if (target != nullptr && target->what.assumed() != nullptr) {
+        if (auto made_ready = make_ready(c, decoy())) {
+            return *made_ready;
+        }
+    }
+    c.ledger.sent(request::execute, origin::client, true);
     link_.server.begin({.server = &link_.server.use(decoy()),
                         .is_there = false,
                         .name = target,
