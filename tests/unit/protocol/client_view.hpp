@@ -130,7 +130,7 @@ private:
         heard += "(" + row + ")";
         const auto& front = due_.front();
         const auto meant = front.type == 'Q' ? front.other : portals_[front.other];
-        if (row != meant) {
+        if (row != meant && meant != uncertain) {
             problems += "row of '" + row + "' instead of '" + meant + "'\n";
         }
     }
@@ -179,11 +179,15 @@ private:
         due_.pop_front();
     }
 
+    static constexpr auto uncertain = "?";
     std::string& define(const std::string& name) {
         unnamed_is_certain = unnamed_is_certain || name.empty();
         return name.empty() ? unnamed.emplace() : statements[name.substr(0, 63)];
     }
     [[nodiscard]] std::string meaning(const std::string& name) const {
+        if (name.empty() && !unnamed_is_certain) {
+            return uncertain;
+        }
         const auto it = statements.find(name.substr(0, 63));
         return name.empty() ? unnamed.value_or("") : it == statements.end() ? "" : it->second;
     }
