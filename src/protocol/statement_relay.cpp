@@ -572,11 +572,16 @@ statement_relay::step statement_relay::execute(const context& c) {
     if (target != nullptr && target->what.must_wait(link_.server.segment())) {
         return {kind::wait, {}, 0};
     }
-    // Since the Parse of this DEALLOCATE, the decoy may have been closed to make room.
+    // Since the Parse of this DEALLOCATE, the decoy may have been closed to make room, or the name
+    // by the client: then it must fail.
     if (target != nullptr && target->what.assumed() != nullptr) {
         if (auto made_ready = make_ready(c, decoy())) {
             return *made_ready;
         }
+    } else if (auto& h = link_.server.use(decoy()); h.there.must_wait(link_.server.segment())) {
+        return {kind::wait, {}, 0};
+    } else if (h.there.assumed()) {
+        return close_shared(c, h);
     }
     c.ledger.sent(request::execute, origin::client, true);
     link_.server.begin({.server = &link_.server.use(decoy()),
