@@ -212,7 +212,7 @@ statement_relay::maybe_step statement_relay::make_ready(const context& c, const 
     }
     if (h.there.assumed()) {
         // A limit that was lowered may leave more than it allows.
-        return server.size() > link_.limit ? make_room(c) : std::nullopt;
+        return link_.limit != 0 && server.size() > link_.limit ? make_room(c) : std::nullopt;
     }
     if (auto made_room = make_room(c)) {
         return made_room;

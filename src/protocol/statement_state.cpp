@@ -117,7 +117,8 @@ server_statements::held* server_statements::find_victim(std::size_t limit) {
         return nullptr;
     }
     for (auto it = order_.rbegin(); it != order_.rend(); ++it) {
-        if (it->there.assumed() && !it->there.must_wait(segment_)) {
+        // Not the one that has just been used: room is made for it.
+        if (&*it != &order_.front() && it->there.assumed() && !it->there.must_wait(segment_)) {
             return &*it;
         }
     }
