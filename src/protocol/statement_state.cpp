@@ -185,6 +185,11 @@ void server_statements::finish(const ledger::settlement& s,
     for (auto n = s.skipped; n != 0; --n) {
         finish_one(changes_[head_++], outcome::skipped, client, marks);
     }
+    // Keeps a pipeline that is never empty from growing the vector for ever, as in the ledger.
+    if (head_ >= 1024 && head_ * 2 >= changes_.size()) {
+        changes_.erase(changes_.begin(), changes_.begin() + static_cast<std::ptrdiff_t>(head_));
+        head_ = 0;
+    }
 }
 
 void server_statements::finish_one(change& c,

@@ -1,5 +1,6 @@
-// What the ledger allocates: nothing more, however long a pipeline runs on.
+// What the ledger and tracked statements allocate: nothing more, however long a pipeline runs on.
 #include "pgweir/protocol/ledger.hpp"
+#include "pgweir/protocol/statement_state.hpp"
 
 #include <gtest/gtest.h>
 
@@ -49,6 +50,29 @@ std::size_t allocated_by_a_long_pipeline(std::string_view replies) {
         }
     }
     return allocated - before;
+}
+
+// What the tracked requests of such a pipeline are to change.
+std::size_t allocated_by_changes_of_a_long_pipeline() {
+    client_statements client;
+    server_statements server;
+    session_marks marks;
+    const auto send = [&] {
+        server.begin({.parses_unnamed = true, .unnamed = client.copy_unnamed("short")});
+    };
+    for (int i = 0; i < 5; ++i) {
+        send();
+    }
+    const auto before = allocated;
+    for (int i = 0; i < 100'000; ++i) {
+        send();
+        server.finish({.done = 1}, client, marks);
+    }
+    return allocated - before;
+}
+
+TEST(statement_memory, is_bounded_in_an_endless_pipeline) {
+    EXPECT_LT(allocated_by_changes_of_a_long_pipeline(), 2U * 1024 * 1024);
 }
 
 TEST(ledger_memory, is_bounded_in_an_endless_pipeline) {
