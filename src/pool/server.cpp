@@ -427,7 +427,7 @@ void server::read_own() {
                 return close(ending::at_once);
             }
             if (step.why == protocol::backend_stream::stop::known) {
-                (void)ledger_.answer_known();  // to a client that has left
+                skip_known();
             }
             settled = settled || step.why == protocol::backend_stream::stop::idle;
             if (step.why == protocol::backend_stream::stop::held) {
@@ -442,12 +442,18 @@ void server::read_own() {
             return on_own_ready();
         }
         if (recovering_) {
-            while (ledger_.next_is_known()) {
-                (void)ledger_.answer_known();
-            }
+            skip_known();
             end_requests();  // a COPY may have begun only now
         }
     }
+}
+
+// Replies of ours to a client that has left.
+void server::skip_known() {
+    while (ledger_.next_is_known()) {
+        (void)ledger_.answer_known();
+    }
+    (void)ledger_.take_settlement();
 }
 
 void server::on_own_ready() {

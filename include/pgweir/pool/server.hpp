@@ -131,6 +131,7 @@ private:
     void on_logged_in();
     void fail_login(connect_failure why);
     void read_own();
+    void skip_known();
     void on_own_ready();
     void on_preparation_refused(const connect_failure& why);
     void set_preparing(waiter* w) noexcept;
