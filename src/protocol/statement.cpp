@@ -147,7 +147,7 @@ bool may_deallocate(std::string_view sql) noexcept {
     return contains(sql, "deallocate") || contains(sql, "discard");
 }
 
-bool leaves_parsing_alone(std::string_view sql) noexcept {
+bool begins_harmlessly(std::string_view sql) noexcept {
     constexpr std::array<std::string_view, 17> harmless{
         "select", "insert",    "update",  "delete", "with",  "values",
         "begin",  "start",     "commit",  "end",    "abort", "rollback",
@@ -161,8 +161,11 @@ bool leaves_parsing_alone(std::string_view sql) noexcept {
         return false;
     }
     const auto end = text.find(';');
-    return (end == std::string_view::npos || skip_space(text.substr(end + 1)).empty()) &&
-           names_session_state(text) != text_effect::settings;
+    return end == std::string_view::npos || skip_space(text.substr(end + 1)).empty();
+}
+
+bool leaves_parsing_alone(std::string_view sql) noexcept {
+    return begins_harmlessly(sql) && names_session_state(sql) != text_effect::settings;
 }
 
 std::string deallocated_name(std::string_view sql) {

@@ -258,9 +258,9 @@ void statement_relay::sent_with_name(const context& c,
     }
 }
 
-// Once run, it may change what other texts mean.
+// Once run, it may change what other texts mean. What its words say is in the marks.
 void statement_relay::note_text(std::string_view text) noexcept {
-    doubt_ = doubt_ || !leaves_parsing_alone(text);
+    doubt_ = doubt_ || !begins_harmlessly(text);
 }
 
 // --- Parse
@@ -292,7 +292,8 @@ statement_relay::step statement_relay::parse(const context& c) {
     // A client that changed its session, or may be doing so, may mean something else by this text.
     const bool alone = c.marks.changes_parsing || doubt_;
     const auto body = c.head.substr(header_size + name->size() + 1);
-    const auto what = link_.store.intern({link_.settings, alone ? link_.self : 0}, body);
+    const auto what = link_.store.intern(
+        {link_.settings == nullptr ? nullptr : *link_.settings, alone ? link_.self : 0}, body);
     auto& server = link_.server;
     auto& h = server.use(what);
     if (h.there.must_wait(server.segment())) {

@@ -107,7 +107,7 @@ void client::begin_link(pool::lease server) {
         frontend_.begin_link({.client = statements_,
                               .server = lease_->statements(),
                               .store = slice_->statements(),
-                              .settings = settings_->parsing,
+                              .settings = &settings_->parsing,
                               .self = id_,
                               .limit = slice_->pool().max_prepared_statements,
                               .client_parses = traffic.client_parses,

@@ -20,7 +20,7 @@ struct settings {
     // lists such as search_path. Empty when there is nothing to set.
     std::string apply_sql;
     // Of these, those that decide how SQL text is understood; equal exactly when the pointers are.
-    std::shared_ptr<const std::string> parsing;
+    std::shared_ptr<const void> parsing;
 
     [[nodiscard]] std::string_view value_of(std::string_view name) const noexcept;
 };
@@ -42,7 +42,7 @@ public:
 private:
     std::mutex mutex_;
     std::unordered_map<std::string, std::weak_ptr<const settings>> known_;
-    std::unordered_map<std::string, std::weak_ptr<const std::string>> parsings_;
+    std::unordered_map<std::string, std::weak_ptr<const void>> parsings_;
     std::size_t sweep_at_ = 64;
 };
 

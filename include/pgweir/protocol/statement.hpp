@@ -71,6 +71,10 @@ private:
 // Could running this SQL text remove prepared statements? May say yes too often, never too seldom.
 [[nodiscard]] bool may_deallocate(std::string_view sql) noexcept;
 
+// Does this begin as a query or as transaction control, and is it a single statement? What it may
+// do to the session is then in its words (names_session_state()) or in its tag.
+[[nodiscard]] bool begins_harmlessly(std::string_view sql) noexcept;
+
 // Is this a single statement that leaves alone what the parsing of others depends on (settings,
 // temporary tables)? May say no too often; says yes only for what begins as a query or as
 // transaction control and names no session state.

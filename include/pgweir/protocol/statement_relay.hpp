@@ -59,8 +59,9 @@ public:
         std::unique_ptr<client_statements>& client;  // made when first needed
         server_statements& server;
         statement_store& store;
-        std::shared_ptr<const void> settings;  // see statement::scope
-        std::uint64_t self;                    // of the client; no other has ever had it
+        // See statement::scope; null: none. Not a copy: its count is shared by all workers.
+        const std::shared_ptr<const void>* settings;
+        std::uint64_t self;            // of the client; no other has ever had it
         std::size_t limit;             // named statements the server may hold; 0: none are shared
         std::uint64_t& client_parses;  // counter: of named statements, by clients
         std::uint64_t& server_parses;  // counter: of them or for them, by servers
