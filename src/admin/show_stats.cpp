@@ -1,4 +1,4 @@
-// SHOW STATS: totals, then averages of the last finished period.
+// SHOW STATS: totals, then averages of the last finished period; ours behind PgBouncer's.
 #include "admin/commands.hpp"
 #include "admin/traffic_columns.hpp"
 
@@ -35,6 +35,18 @@ constexpr std::array columns{
     column{"avg_server_parse_count", numeric},
     column{"avg_bind_count", numeric},
     column{"avg_client_login_count", numeric},
+    column{"total_statement_hit_count", numeric},
+    column{"total_statement_repair_count", numeric},
+    column{"total_settings_change_count", numeric},
+    column{"total_server_clean_count", numeric},
+    column{"total_server_recovery_count", numeric},
+    column{"total_cancel_count", numeric},
+    column{"avg_statement_hit_count", numeric},
+    column{"avg_statement_repair_count", numeric},
+    column{"avg_settings_change_count", numeric},
+    column{"avg_server_clean_count", numeric},
+    column{"avg_server_recovery_count", numeric},
+    column{"avg_cancel_count", numeric},
 };
 
 void fill(const metrics::report& report, const config::snapshot&, row_writer& rows) {
@@ -42,6 +54,8 @@ void fill(const metrics::report& report, const config::snapshot&, row_writer& ro
         rows.text(t.database);
         append_traffic(rows, t.total);
         append_traffic(rows, t.average);
+        append_sharing(rows, t.total);
+        append_sharing(rows, t.average);
     }
 }
 

@@ -23,12 +23,19 @@ constexpr std::array columns{
     column{"avg_server_parse_count", numeric},
     column{"avg_bind_count", numeric},
     column{"avg_client_login_count", numeric},
+    column{"avg_statement_hit_count", numeric},
+    column{"avg_statement_repair_count", numeric},
+    column{"avg_settings_change_count", numeric},
+    column{"avg_server_clean_count", numeric},
+    column{"avg_server_recovery_count", numeric},
+    column{"avg_cancel_count", numeric},
 };
 
 void fill(const metrics::report& report, const config::snapshot&, row_writer& rows) {
     for (const auto& t : report.traffics) {
         rows.text(t.database);
         append_traffic(rows, t.average);
+        append_sharing(rows, t.average);
     }
 }
 

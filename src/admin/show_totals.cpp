@@ -40,17 +40,22 @@ metrics::traffic_row sum(const metrics::report& report) {
     return all.traffics[0];
 }
 
-void append(row_writer& rows, const std::string& prefix, const metrics::traffic& t) {
-    const auto values = in_column_order(t);
-    for (std::size_t i = 0; i < names.size(); ++i) {
-        rows.text(prefix + names[i]).number(values[i]);
+template <std::size_t N>
+void append(row_writer& rows,
+            const std::string& prefix,
+            const std::array<const char*, N>& of,
+            const std::array<std::uint64_t, N>& values) {
+    for (std::size_t i = 0; i < N; ++i) {
+        rows.text(prefix + of[i]).number(values[i]);
     }
 }
 
 void fill(const metrics::report& report, const config::snapshot&, row_writer& rows) {
     const auto all = sum(report);
-    append(rows, "total_", all.total);
-    append(rows, "avg_", all.average);
+    append(rows, "total_", names, in_column_order(all.total));
+    append(rows, "avg_", names, in_column_order(all.average));
+    append(rows, "total_", sharing_names, sharing_of(all.total));
+    append(rows, "avg_", sharing_names, sharing_of(all.average));
 }
 
 }  // namespace

@@ -2,12 +2,35 @@
 #include "pgweir/metrics/report.hpp"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <tuple>
 #include <utility>
 
 namespace pgweir::metrics {
 namespace {
+
+constexpr std::array all_counters{
+    &traffic::server_assignments,
+    &traffic::transactions,
+    &traffic::queries,
+    &traffic::bytes_received,
+    &traffic::bytes_sent,
+    &traffic::transaction_us,
+    &traffic::query_us,
+    &traffic::wait_us,
+    &traffic::client_parses,
+    &traffic::server_parses,
+    &traffic::binds,
+    &traffic::client_logins,
+    &traffic::statement_hits,
+    &traffic::statement_repairs,
+    &traffic::settings_changes,
+    &traffic::cleanings,
+    &traffic::recoveries,
+    &traffic::cancels,
+};
+static_assert(sizeof(traffic) == all_counters.size() * sizeof(std::uint64_t));
 
 // Appends `from` to `to`, sorts by `key` and folds rows of the same key into the first of them.
 template <class Row, class Key, class Fold>
@@ -44,6 +67,18 @@ void add_database(database_row& to, const database_row& from) {
     to.current_client_connections += from.current_client_connections;
 }
 
+void add_memory(memory_row& to, const memory_row& from) {
+    to.used += from.used;
+    to.free += from.free;
+    to.total += from.total;
+}
+
+// A server takes its statements along when it changes workers.
+void add_statement(statement_row& to, const statement_row& from) {
+    to.servers += from.servers;
+    to.binds += from.binds;
+}
+
 // The mean of two means. Two products of large counters may not fit 64 bits.
 std::uint64_t weighted(std::uint64_t a,
                        std::uint64_t a_count,
@@ -74,19 +109,28 @@ void add_traffic(traffic_row& to, const traffic_row& from) {
 }  // namespace
 
 traffic& traffic::operator+=(const traffic& o) noexcept {
-    server_assignments += o.server_assignments;
-    transactions += o.transactions;
-    queries += o.queries;
-    bytes_received += o.bytes_received;
-    bytes_sent += o.bytes_sent;
-    transaction_us += o.transaction_us;
-    query_us += o.query_us;
-    wait_us += o.wait_us;
-    client_parses += o.client_parses;
-    server_parses += o.server_parses;
-    binds += o.binds;
-    client_logins += o.client_logins;
+    for (const auto counter : all_counters) {
+        this->*counter += o.*counter;
+    }
     return *this;
+}
+
+traffic traffic::rate_since(const traffic& before, unsigned seconds) const noexcept {
+    traffic t;
+    for (const auto counter : all_counters) {
+        t.*counter = this->*counter - before.*counter;
+    }
+    const auto each = [](std::uint64_t time, std::uint64_t count) {
+        return count == 0 ? 0 : time / count;
+    };
+    const auto of_transaction = each(t.transaction_us, t.transactions);
+    const auto of_query = each(t.query_us, t.queries);
+    for (const auto counter : all_counters) {
+        t.*counter /= seconds;
+    }
+    t.transaction_us = of_transaction;
+    t.query_us = of_query;
+    return t;
 }
 
 const char* to_string(client_state s) noexcept {
@@ -127,6 +171,12 @@ void report::merge(report&& other) {
     merge_by(
         traffics, std::move(other.traffics),
         [](const traffic_row& r) { return std::tie(r.database); }, add_traffic);
+    merge_by(
+        memory, std::move(other.memory), [](const memory_row& r) { return std::tie(r.name); },
+        add_memory);
+    merge_by(
+        statements, std::move(other.statements),
+        [](const statement_row& r) { return std::tie(r.database, r.user, r.name); }, add_statement);
     used_clients += other.used_clients;
     login_clients += other.login_clients;
     used_servers += other.used_servers;

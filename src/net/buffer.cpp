@@ -21,37 +21,60 @@ buffer_pool::block buffer_pool::take(std::size_t size) {
             continue;
         }
         auto& s = shelves_[i];
-        in_use_ += sizes[i];
         if (s.free.empty()) {
-            // The list of free blocks must be able to take all back without allocating; there are
-            // not more of this size than all bytes in use would make.
-            if (const auto most = in_use_ / sizes[i]; s.free.capacity() < most) {
-                s.free.reserve(2 * most);
+            // The list of free blocks must be able to take all back without allocating.
+            if (s.free.capacity() <= s.used) {
+                s.free.reserve(2 * (s.used + 1));
             }
-            return {new char[sizes[i]], sizes[i]};
+            char* p = new char[sizes[i]];
+            ++s.used;
+            return {p, sizes[i]};
         }
+        ++s.used;
         char* p = s.free.back();
         s.free.pop_back();
         s.least = std::min(s.least, s.free.size());
         return {p, sizes[i]};
     }
-    in_use_ += size;
-    return {new char[size], size};
+    char* p = new char[size];
+    ++large_;
+    large_bytes_ += size;
+    return {p, size};
 }
 
 void buffer_pool::give(block b) noexcept {
-    in_use_ -= b.capacity;
     const auto at = std::find(sizes.begin(), sizes.end(), b.capacity);
     if (at == sizes.end()) {
+        --large_;
+        large_bytes_ -= b.capacity;
         delete[] b.data;
         return;
     }
     auto& s = shelves_[static_cast<std::size_t>(at - sizes.begin())];
+    --s.used;
     if (s.free.size() == s.free.capacity()) {
         delete[] b.data;
         return;
     }
     s.free.push_back(b.data);
+}
+
+std::array<buffer_pool::usage, 5> buffer_pool::use() const noexcept {
+    std::array<usage, sizes.size() + 1> all;
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+        const auto& s = shelves_[i];
+        all[i] = {sizes[i], s.used, s.free.size(), sizes[i] * (s.used + s.free.size())};
+    }
+    all.back() = {0, large_, 0, large_bytes_};
+    return all;
+}
+
+std::size_t buffer_pool::bytes_in_use() const noexcept {
+    std::size_t bytes = large_bytes_;
+    for (std::size_t i = 0; i < sizes.size(); ++i) {
+        bytes += sizes[i] * shelves_[i].used;
+    }
+    return bytes;
 }
 
 void buffer_pool::trim() noexcept {

@@ -249,27 +249,19 @@ void server::on_logged_in() {
     if (!dedicated_) {
         return become_available();
     }
-    auto* w = preparing_for_;
-    if (w == nullptr) {
-        return close(ending::at_once);  // it has left meanwhile
+    if (auto* w = take_waiter()) {
+        lend(*w);
+        return w->on_server(lease{*this});
     }
-    set_preparing(nullptr);
-    w->preparing_ = nullptr;
-    w->queue_ = nullptr;
-    lend(*w);
-    w->on_server(lease{*this});
+    close(ending::at_once);  // it has left meanwhile
 }
 
 void server::fail_login(connect_failure why) {
     PGWEIR_LOG(warn, "server {}: no connection to {}:{} as {}: {} ({})", id_, target_->host,
                target_->port, target_->user, why.message, why.sqlstate);
     auto* home = slice_;
-    auto* own = dedicated_ ? preparing_for_ : nullptr;
-    if (own != nullptr) {
+    if (auto* own = dedicated_ ? take_waiter() : nullptr) {
         // Nothing says that the pool's own logins, which ask for less, would fail as well.
-        set_preparing(nullptr);
-        own->preparing_ = nullptr;
-        own->queue_ = nullptr;
         close(ending::at_once);
         return own->on_refused(why);
     }
@@ -385,12 +377,24 @@ void server::set_preparing(waiter* w) noexcept {
     preparing_for_ = w;
 }
 
+// The one it was made ready for, who waits no more; null when there is none.
+waiter* server::take_waiter() noexcept {
+    auto* w = preparing_for_;
+    set_preparing(nullptr);
+    if (w != nullptr) {
+        w->preparing_ = nullptr;
+        w->queue_ = nullptr;
+    }
+    return w;
+}
+
 void server::prepare_for(waiter& w) {
     set_preparing(&w);
     w.preparing_ = this;
     next_settings_ = w.wanted_;
     refused_.reset();
     enter(phase::cleaning);
+    ++slice_->traffic().settings_changes;
     auto& home = slice_->home();
     home.loop().timers().set(*this, home.loop().now() + slice_->pool().server_connect_timeout);
     ask(preparation_sql(cleansing::settings, next_settings_.get()));
@@ -400,6 +404,7 @@ void server::clean() {
     next_settings_ = settings_;
     refused_.reset();
     enter(phase::cleaning);
+    ++slice_->traffic().cleanings;
     auto& home = slice_->home();
     home.loop().timers().set(*this, home.loop().now() + slice_->pool().server_connect_timeout);
     if (backend_.status() != 'I') {
@@ -460,6 +465,7 @@ void server::on_own_ready() {
     slice_->home().loop().timers().set(*this, base::never);
     if (recovering_) {
         recovering_ = false;
+        ++slice_->traffic().recoveries;
         if (cancels_ == 0) {
             settle();
         }
@@ -476,14 +482,10 @@ void server::on_own_ready() {
     if (refused_) {
         return on_preparation_refused(*std::exchange(refused_, std::nullopt));
     }
-    auto* w = preparing_for_;
-    set_preparing(nullptr);
     settings_ = std::move(next_settings_);
     marks_ = {};
     was_cancelled_ = false;
-    if (w != nullptr) {
-        w->preparing_ = nullptr;
-        w->queue_ = nullptr;
+    if (auto* w = take_waiter()) {
         lend(*w);
         return w->on_server(lease{*this});
     }
@@ -499,13 +501,10 @@ void server::on_preparation_refused(const connect_failure& why) {
         PGWEIR_LOG(err, "server {}: cleaning failed: {} ({})", id_, why.message, why.sqlstate);
         return close(ending::at_once);
     }
-    auto* w = preparing_for_;
-    set_preparing(nullptr);
+    auto* w = take_waiter();
     // What of it was set is unknown; a full cleaning tells.
     settings_ = nullptr;
     clean();
-    w->preparing_ = nullptr;
-    w->queue_ = nullptr;
     w->on_refused(why);
 }
 
@@ -646,7 +645,7 @@ void server::settle() {
 }
 
 void server::cancel(std::shared_ptr<void> until) {
-    if (ledger_.is_empty() || key_.empty()) {
+    if (!ledger_.owes_reply() || key_.empty()) {
         return;
     }
     if (until) {
@@ -670,6 +669,7 @@ void server::cancel(std::shared_ptr<void> until) {
                                       });
     if (sent) {
         ++cancels_;
+        ++slice_->traffic().cancels;
         was_cancelled_ = true;
     } else {
         cancel_holds_.clear();
@@ -812,6 +812,7 @@ metrics::server_row server::describe() const {
     row.close_needed = dying_ || marks_.permanent;
     row.linked_client = user_ != nullptr ? user_->user_id() : 0;
     row.backend_pid = pid_;
+    row.prepared_statements = static_cast<unsigned>(statements_.size());
     row.worker = slice_->home().index();
     return row;
 }

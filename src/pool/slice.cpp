@@ -625,6 +625,50 @@ void slice::arm() {
     }
 }
 
+const std::string& slice::user() const noexcept {
+    return target_ ? target_->user : shelf_->key.role;
+}
+
+void slice::fill_statements(metrics::report& r) const {
+    constexpr std::size_t shown = 1024;
+    const auto row_of = [this](const protocol::statement& s) {
+        return metrics::statement_row{.database = shelf_->key.database,
+                                      .user = user(),
+                                      .name = s.name,
+                                      .query = std::string{s.text().substr(0, shown)},
+                                      .parameter_types = s.parameter_types()};
+    };
+    statements_.for_each([&](const protocol::statement& s) {
+        r.statements.push_back(row_of(s));
+        r.statements.back().binds = s.binds;
+    });
+    for (const auto& member : members_) {
+        member.statements().for_each([&](const protocol::statement& s) {
+            r.statements.push_back(row_of(s));
+            r.statements.back().servers = 1;
+        });
+    }
+}
+
+void slice::fill_memory(metrics::report& r) const {
+    const auto servers = members_.size();
+    r.memory.push_back({"pool", sizeof(slice), 1, 0, sizeof(slice)});
+    r.memory.push_back({"server", sizeof(server), servers, 0, servers * sizeof(server)});
+    metrics::memory_row texts{.name = "statement", .size = sizeof(protocol::statement)};
+    statements_.for_each([&](const protocol::statement& s) {
+        ++texts.used;
+        texts.total += texts.size + s.parse.capacity();
+    });
+    r.memory.push_back(std::move(texts));
+    metrics::memory_row held{.name = "server_statement",
+                             .size = sizeof(protocol::server_statements::held)};
+    for (const auto& member : members_) {
+        held.used += member.statements().size();
+    }
+    held.total = held.used * held.size;
+    r.memory.push_back(std::move(held));
+}
+
 void slice::fill(metrics::report& r, unsigned parts) const {
     const auto has = [parts](metrics::part p) { return (parts & static_cast<unsigned>(p)) != 0; };
     if (has(metrics::part::servers)) {
@@ -635,7 +679,7 @@ void slice::fill(metrics::report& r, unsigned parts) const {
     if (has(metrics::part::pools)) {
         metrics::pool_row row;
         row.database = shelf_->key.database;
-        row.user = target_ ? target_->user : shelf_->key.role;
+        row.user = user();
         row.mode = config::to_string(pool_.mode);
         row.clients_active = clients_active;
         row.clients_idle = clients_idle;
@@ -648,6 +692,12 @@ void slice::fill(metrics::report& r, unsigned parts) const {
                                                .count());
         }
         r.pools.push_back(std::move(row));
+    }
+    if (has(metrics::part::statements)) {
+        fill_statements(r);
+    }
+    if (has(metrics::part::memory)) {
+        fill_memory(r);
     }
     const auto idle = states_[static_cast<std::size_t>(state::idle)];
     r.free_servers += idle;

@@ -1,26 +1,13 @@
 // Signs of session state in tags and in SQL text.
 #include "pgweir/protocol/session_marks.hpp"
 
+#include "protocol/sql_text.hpp"
+
 #include <algorithm>
 #include <cstring>
 
 namespace pgweir::protocol {
 namespace {
-
-constexpr char lower(char c) noexcept {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-}
-
-bool contains(std::string_view text, std::string_view word) noexcept {
-    return std::search(text.begin(), text.end(), word.begin(), word.end(),
-                       [](char a, char b) { return lower(a) == b; }) != text.end();
-}
-
-constexpr bool is_identifier(char c) noexcept {
-    const char l = lower(c);
-    return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '$' ||
-           static_cast<unsigned char>(c) >= 0x80;
-}
 
 // TEMP and TEMPORARY as words, and the pg_temp schemas; not "temperature" or "temp_readings".
 bool names_temporary(std::string_view text) noexcept {
@@ -41,8 +28,8 @@ bool names_temporary(std::string_view text) noexcept {
         if (contains(after.substr(0, rest_of_long_form.size()), rest_of_long_form)) {
             after.remove_prefix(rest_of_long_form.size());
         }
-        if ((before.empty() || !is_identifier(before.back())) &&
-            (after.empty() || !is_identifier(after.front()))) {
+        if ((before.empty() || !continues_identifier(before.back())) &&
+            (after.empty() || !continues_identifier(after.front()))) {
             return true;
         }
     }

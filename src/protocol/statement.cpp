@@ -1,8 +1,10 @@
 // Interned prepared statements, and the SQL that removes them.
 #include "pgweir/protocol/statement.hpp"
 
+#include "pgweir/base/byte_order.hpp"
 #include "pgweir/protocol/frame.hpp"
 #include "pgweir/protocol/message_writer.hpp"
+#include "protocol/sql_text.hpp"
 
 #include <algorithm>
 #include <array>
@@ -16,26 +18,8 @@ namespace {
 // Enough for max_workers of the pool layer.
 constexpr unsigned worker_bits = 6;
 
-constexpr char lower(char c) noexcept {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
-}
-
-bool contains(std::string_view text, std::string_view word) noexcept {
-    return std::search(text.begin(), text.end(), word.begin(), word.end(),
-                       [](char a, char b) { return lower(a) == b; }) != text.end();
-}
-
 constexpr bool is_space(char c) noexcept {
     return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
-}
-
-constexpr bool begins_identifier(char c) noexcept {
-    const char l = lower(c);
-    return (l >= 'a' && l <= 'z') || l == '_' || static_cast<unsigned char>(c) >= 0x80;
-}
-
-constexpr bool continues_identifier(char c) noexcept {
-    return begins_identifier(c) || (c >= '0' && c <= '9') || c == '$';
 }
 
 // Skips white space and comments. Not nested comments: what is left of those is no identifier.
@@ -98,6 +82,16 @@ std::size_t hash_of(const statement_scope& scope, std::string_view body) noexcep
 std::string_view statement::body() const noexcept {
     const auto behind_name = header_size + name.size() + 1;
     return parse.empty() ? std::string_view{} : std::string_view{parse}.substr(behind_name);
+}
+
+std::string_view statement::text() const noexcept {
+    const auto all = body();
+    return all.substr(0, all.find('\0'));
+}
+
+unsigned statement::parameter_types() const noexcept {
+    const auto behind_text = body().substr(std::min(body().size(), text().size() + 1));
+    return behind_text.size() < 2 ? 0 : base::load_be16(behind_text.data());
 }
 
 std::shared_ptr<statement> statement_store::make() {

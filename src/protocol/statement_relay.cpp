@@ -219,7 +219,8 @@ statement_relay::maybe_step statement_relay::make_ready(const context& c, const 
     }
     c.ledger.sent(request::parse, origin::pooler, true);
     server.begin({.server = &h, .is_there = true});
-    ++link_.server_parses;
+    ++link_.counts.server_parses;
+    ++link_.counts.statement_repairs;
     return step{kind::insert, s->parse, 0};
 }
 
@@ -307,7 +308,8 @@ statement_relay::step statement_relay::parse(const context& c) {
         }
         c.ledger.sent(request::known_parse, origin::client, true);
         server.begin({.name = &define(*name, *what), .meaning = what});
-        ++link_.client_parses;
+        ++link_.counts.client_parses;
+        ++link_.counts.statement_hits;
         return {kind::replace, {}, c.f.size};
     }
     if (auto made_room = make_room(c)) {
@@ -315,8 +317,8 @@ statement_relay::step statement_relay::parse(const context& c) {
     }
     c.ledger.sent(request::parse, origin::client, true);
     server.begin({.server = &h, .is_there = true, .name = &define(*name, *what), .meaning = what});
-    ++link_.client_parses;
-    ++link_.server_parses;
+    ++link_.counts.client_parses;
+    ++link_.counts.server_parses;
     return {kind::replace, what->parse, c.f.size};
 }
 
@@ -347,8 +349,8 @@ statement_relay::step statement_relay::parse_long(const context& c, std::string_
                             .name = &define(name, *what),
                             .meaning = what});
         link_.client->tie();
-        ++link_.client_parses;
-        ++link_.server_parses;
+        ++link_.counts.client_parses;
+        ++link_.counts.server_parses;
     }
     return s;
 }
@@ -412,7 +414,8 @@ statement_relay::step statement_relay::refer(const context& c,
     if (s.what == kind::replace) {
         sent_with_name(c, r, name, link_.client->is_ambiguous());
         if (r == request::bind) {
-            ++link_.binds;
+            ++link_.counts.binds;
+            ++what->binds;
             c.marks.add(what->effect);
             fence_ = fence_ || what->deallocates;
             doubt_ = doubt_ || what->changes_parsing;
@@ -427,7 +430,8 @@ statement_relay::step statement_relay::restore_unnamed(const context& c, std::st
     c.marks.unnamed_owner = link_.self;
     c.marks.unnamed_count = 0;
     link_.server.begin({.restores_unnamed = true});
-    ++link_.server_parses;
+    ++link_.counts.server_parses;
+    ++link_.counts.statement_repairs;
     return {kind::insert, parse, 0};
 }
 

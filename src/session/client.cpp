@@ -425,6 +425,7 @@ metrics::client_row client::describe() const {
         case phase::welcome_wait: row.state = metrics::client_state::waiting; break;
         default: row.state = metrics::client_state::login; break;
     }
+    row.prepared_statements = statement_names();
     const auto peer = net::peer_of(channel_.stream().fd());
     const auto local = net::local_of(channel_.stream().fd());
     row.address = peer.host;

@@ -110,9 +110,7 @@ void client::begin_link(pool::lease server) {
                               .settings = &settings_->parsing,
                               .self = id_,
                               .limit = slice_->pool().max_prepared_statements,
-                              .client_parses = traffic.client_parses,
-                              .server_parses = traffic.server_parses,
-                              .binds = traffic.binds},
+                              .counts = traffic},
                              lease_->marks());
     }
     enter(phase::active);
@@ -225,13 +223,19 @@ void client::forward(std::string_view data) {
     }
 }
 
+// The reply of ours that is next.
+void client::add_known(outgoing& out) {
+    auto& ledger = lease_->ledger();
+    out.add(ledger.answer_known());
+    lease_->listener().on_settlement(ledger.take_settlement());
+}
+
 // Replies that are due now and that no server sends. False: the client's connection broke.
 bool client::answer_known(outgoing& out) {
     auto& ledger = lease_->ledger();
     bool sent = true;
     while (lease_->backend().is_known_due(ledger)) {
-        out.add(ledger.answer_known());
-        lease_->listener().on_settlement(ledger.take_settlement());
+        add_known(out);
         if (out.is_full()) {
             sent = sent && out.send(channel_);
         }
@@ -323,8 +327,7 @@ client::passed client::pass_replies(std::string_view data) {
         if (step.why == stop::named) {
             p.sent = p.sent && pass_error(data.substr(step.size - step.error, step.error), out);
         } else if (step.why == stop::known) {
-            out.add(server.ledger().answer_known());
-            server.listener().on_settlement(server.ledger().take_settlement());
+            add_known(out);
         }
         data.remove_prefix(step.size);
         p.broken = step.why == stop::violation;

@@ -18,30 +18,6 @@ bool has(unsigned parts, metrics::part p) noexcept {
     return (parts & static_cast<unsigned>(p)) != 0;
 }
 
-metrics::traffic per_second(const metrics::traffic& before,
-                            const metrics::traffic& after,
-                            unsigned seconds) noexcept {
-    const auto rate = [seconds](std::uint64_t a, std::uint64_t b) { return (b - a) / seconds; };
-    const auto each = [](std::uint64_t time, std::uint64_t count) {
-        return count == 0 ? 0 : time / count;
-    };
-    metrics::traffic t;
-    t.server_assignments = rate(before.server_assignments, after.server_assignments);
-    t.transactions = rate(before.transactions, after.transactions);
-    t.queries = rate(before.queries, after.queries);
-    t.bytes_received = rate(before.bytes_received, after.bytes_received);
-    t.bytes_sent = rate(before.bytes_sent, after.bytes_sent);
-    t.transaction_us = each(after.transaction_us - before.transaction_us,
-                            after.transactions - before.transactions);
-    t.query_us = each(after.query_us - before.query_us, after.queries - before.queries);
-    t.wait_us = rate(before.wait_us, after.wait_us);
-    t.client_parses = rate(before.client_parses, after.client_parses);
-    t.server_parses = rate(before.server_parses, after.server_parses);
-    t.binds = rate(before.binds, after.binds);
-    t.client_logins = rate(before.client_logins, after.client_logins);
-    return t;
-}
-
 }  // namespace
 
 // What a worker does once a second: gives unused buffers back, and closes a period of averages.
@@ -79,7 +55,7 @@ private:
             ticks_ = 0;
             for (const auto& [database, now] : home_.pools_.traffic()) {
                 auto& p = periods_[database];
-                p.average = per_second(p.begin, now, stats_period);
+                p.average = now.rate_since(p.begin, stats_period);
                 p.begin = now;
             }
         }
@@ -259,6 +235,29 @@ void worker::fill(metrics::report& r, unsigned parts) const {
     if (has(parts, metrics::part::traffic)) {
         fill_traffic(r);
     }
+    if (has(parts, metrics::part::memory)) {
+        fill_memory(r);
+    }
+}
+
+// What slices do not know of.
+void worker::fill_memory(metrics::report& r) const {
+    metrics::memory_row clients{.name = "client", .size = sizeof(client)};
+    metrics::memory_row names{.name = "client_statement", .size = client::statement_name_size};
+    for (const auto& c : clients_) {
+        ++clients.used;
+        names.used += c.statement_names();
+    }
+    for (auto* row : {&clients, &names}) {
+        row->total = row->used * row->size;
+        r.memory.push_back(std::move(*row));
+    }
+    for (const auto& b : loop_.buffers().use()) {
+        r.memory.push_back({b.size == 0 ? "buffer_large" : "buffer_" + std::to_string(b.size),
+                            b.size, b.used, b.free, b.bytes});
+    }
+    const std::uint64_t scratch = net::loop::scratch_size + sizeof(arena_);
+    r.memory.push_back({"scratch", scratch, 1, 0, scratch});
 }
 
 void worker::gather(unsigned parts, std::function<void(metrics::report)> done) {

@@ -40,7 +40,7 @@ end play(std::string_view input,
     server_statements server;
     statement_store store{0};
     byte_arena arena;
-    std::uint64_t counted = 0;
+    metrics::traffic counted;
     frontend_stream stream;
     if (limit) {
         stream.begin_link({.client = client,
@@ -49,9 +49,7 @@ end play(std::string_view input,
                            .settings = nullptr,
                            .self = 1,
                            .limit = *limit,
-                           .client_parses = counted,
-                           .server_parses = counted,
-                           .binds = counted},
+                           .counts = counted},
                           e.marks);
     } else {
         stream.begin_session();

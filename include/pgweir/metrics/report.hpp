@@ -24,8 +24,19 @@ struct traffic {
     std::uint64_t server_parses = 0;
     std::uint64_t binds = 0;
     std::uint64_t client_logins = 0;
+    // What pgweir did so that clients can share servers.
+    std::uint64_t statement_hits = 0;     // client_parses that the server did not have to see
+    std::uint64_t statement_repairs = 0;  // server_parses of what a client had prepared elsewhere
+    std::uint64_t settings_changes =
+        0;                         // round trips that gave a server its next client's settings
+    std::uint64_t cleanings = 0;   // servers whose session state was removed
+    std::uint64_t recoveries = 0;  // servers brought back from a client that left them busy
+    std::uint64_t cancels = 0;     // cancel requests sent to PostgreSQL
 
     traffic& operator+=(const traffic& o) noexcept;
+    // What was added since `before`, divided by `seconds`; transaction_us and query_us are per
+    // item.
+    [[nodiscard]] traffic rate_since(const traffic& before, unsigned seconds) const noexcept;
 };
 
 enum class client_state : std::uint8_t { login, idle, active, waiting };
@@ -56,6 +67,7 @@ struct client_row {
     std::chrono::system_clock::time_point connected, last_request;
     std::uint64_t wait_us = 0;        // waiting since, 0 unless waiting
     std::uint64_t linked_server = 0;  // server_row::id, 0: none
+    unsigned prepared_statements = 0;
     unsigned worker = 0;
 };
 
@@ -71,6 +83,7 @@ struct server_row {
     bool close_needed = false;
     std::uint64_t linked_client = 0;
     std::int32_t backend_pid = 0;
+    unsigned prepared_statements = 0;
     unsigned worker = 0;
 };
 
@@ -96,6 +109,25 @@ struct traffic_row {
     traffic average;  // per second over the last finished period; times are per item
 };
 
+// Objects or buffers of one kind.
+struct memory_row {
+    std::string name;
+    std::uint64_t size = 0;  // bytes of one, without what it owns elsewhere
+    std::uint64_t used = 0;
+    std::uint64_t free = 0;   // kept for reuse
+    std::uint64_t total = 0;  // bytes of all, with what they own elsewhere
+};
+
+// A prepared statement that clients of one pool share.
+struct statement_row {
+    std::string database, user;
+    std::string name;              // on servers
+    std::string query;             // the beginning of its text
+    unsigned parameter_types = 0;  // those given with its text
+    unsigned servers = 0;          // that hold it
+    std::uint64_t binds = 0;
+};
+
 // What a console command needs; every worker fills in its part, the asker merges.
 enum class part : std::uint8_t {
     clients = 1,
@@ -103,15 +135,19 @@ enum class part : std::uint8_t {
     pools = 4,
     databases = 8,
     traffic = 16,
-    counts = 32
+    counts = 32,
+    memory = 64,
+    statements = 128
 };
 
 struct report {
     std::vector<client_row> clients;
     std::vector<server_row> servers;
-    std::vector<pool_row> pools;          // merged by (database, user), sorted
-    std::vector<database_row> databases;  // sorted by name
-    std::vector<traffic_row> traffics;    // merged and sorted by database
+    std::vector<pool_row> pools;            // merged by (database, user), sorted
+    std::vector<database_row> databases;    // sorted by name
+    std::vector<traffic_row> traffics;      // merged and sorted by database
+    std::vector<memory_row> memory;         // merged and sorted by name
+    std::vector<statement_row> statements;  // merged and sorted by (database, user, name)
     std::uint64_t used_clients = 0, login_clients = 0, used_servers = 0, free_servers = 0;
     std::uint64_t users = 0;
 

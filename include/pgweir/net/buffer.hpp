@@ -28,8 +28,17 @@ public:
     void give(block b) noexcept;
     // Frees the blocks that stayed unused since the last call. Call about once a second.
     void trim() noexcept;
-    // Bytes in blocks that are in use, for SHOW.
-    [[nodiscard]] std::size_t bytes_in_use() const noexcept { return in_use_; }
+    // Bytes in blocks that are in use.
+    [[nodiscard]] std::size_t bytes_in_use() const noexcept;
+
+    struct usage {
+        std::size_t size = 0;  // of one block; 0: of those above the largest class, each another
+        std::size_t used = 0;
+        std::size_t free = 0;
+        std::size_t bytes = 0;  // in all of them
+    };
+    // One entry a class, smallest first, then one for what is larger.
+    [[nodiscard]] std::array<usage, 5> use() const noexcept;
 
 private:
     static constexpr std::array<std::size_t, 4> sizes{1024, 8 * 1024, 32 * 1024, 128 * 1024};
@@ -37,10 +46,12 @@ private:
     struct shelf {
         std::vector<char*> free;
         std::size_t least = 0;  // fewest free blocks since the last trim(): these were not needed
+        std::size_t used = 0;
     };
 
     std::array<shelf, sizes.size()> shelves_;
-    std::size_t in_use_ = 0;
+    std::size_t large_ = 0;  // blocks above the largest class, and the bytes in them
+    std::size_t large_bytes_ = 0;
 };
 
 // A queue of bytes in one block: appended at the end, consumed from the front. Empty = no block.

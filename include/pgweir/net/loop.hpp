@@ -51,6 +51,7 @@ public:
     [[nodiscard]] base::time_point now() const noexcept { return now_; }
     [[nodiscard]] timer_wheel& timers() noexcept { return timers_; }
     [[nodiscard]] buffer_pool& buffers() noexcept { return buffers_; }
+    [[nodiscard]] const buffer_pool& buffers() const noexcept { return buffers_; }
     // Shared by all streams of this loop; what is in it dies with the handler call.
     [[nodiscard]] std::span<char> scratch() noexcept { return scratch_; }
     // Destroys `m` at the end of this turn, when no handler of it is on the stack.

@@ -94,6 +94,9 @@ public:
     [[nodiscard]] protocol::session_marks& marks() noexcept { return marks_; }
     [[nodiscard]] protocol::backend_stream& backend() noexcept { return backend_; }
     [[nodiscard]] protocol::server_statements& statements() noexcept { return statements_; }
+    [[nodiscard]] const protocol::server_statements& statements() const noexcept {
+        return statements_;
+    }
     [[nodiscard]] protocol::backend_listener& listener() noexcept { return *this; }
     // The server said FATAL: it closes the connection.
     [[nodiscard]] bool is_dying() const noexcept { return dying_; }
@@ -135,6 +138,7 @@ private:
     void on_own_ready();
     void on_preparation_refused(const connect_failure& why);
     void set_preparing(waiter* w) noexcept;
+    [[nodiscard]] waiter* take_waiter() noexcept;
     void ask(std::string_view sql);
     void become_available();
     void clean();

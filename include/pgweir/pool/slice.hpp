@@ -153,6 +153,9 @@ private:
     [[nodiscard]] bool must_retire(const server& s) const noexcept;
     [[nodiscard]] server* pick(const settings* wanted) noexcept;
     [[nodiscard]] server* ready(const settings* wanted) noexcept;
+    [[nodiscard]] const std::string& user() const noexcept;
+    void fill_statements(metrics::report& r) const;
+    void fill_memory(metrics::report& r) const;
     [[nodiscard]] base::time_point now() const noexcept;
     [[nodiscard]] bool is_shared() const noexcept;
 

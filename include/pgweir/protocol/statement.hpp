@@ -14,8 +14,8 @@ namespace pgweir::protocol {
 // Names of shared statements on servers begin so. A client's own name that does is never passed on.
 inline constexpr std::string_view shared_prefix = "__pgweir_";
 
-// Immutable. Clients that prepare the same text with the same parameter types in the same scope
-// hold the same object, and so share one statement on each server.
+// Immutable but for its counter. Clients that prepare the same text with the same parameter types
+// in the same scope hold the same object, and so share one statement on each server.
 struct statement {
     std::uint64_t id = 0;  // of all statements of this process
     std::string name;      // on servers
@@ -28,9 +28,14 @@ struct statement {
     std::shared_ptr<const void> scope;
     // A client that has changed its session since startup shares with nobody; else 0.
     std::uint64_t owner = 0;
+    // How often clients have bound it. Only on the worker that has made it.
+    mutable std::uint64_t binds = 0;
 
     // What of the message is behind the name: text, NUL, parameter types.
     [[nodiscard]] std::string_view body() const noexcept;
+    [[nodiscard]] std::string_view text() const noexcept;
+    // How many parameter types came with the text.
+    [[nodiscard]] unsigned parameter_types() const noexcept;
 };
 using statement_ptr = std::shared_ptr<const statement>;
 
@@ -53,6 +58,16 @@ public:
     void retire_all() noexcept { known_.clear(); }
     // A statement that nobody else can share and whose text is not kept.
     [[nodiscard]] statement_ptr make_unshared();
+
+    // Calls `visit` with each that somebody holds.
+    template <class Visitor>
+    void for_each(Visitor visit) const {
+        for (const auto& [hash, weak] : known_) {
+            if (const auto s = weak.lock()) {
+                visit(*s);
+            }
+        }
+    }
 
 private:
     [[nodiscard]] std::shared_ptr<statement> make();

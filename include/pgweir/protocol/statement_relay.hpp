@@ -1,6 +1,7 @@
 // Makes a client's prepared statements work on whichever server serves it.
 #pragma once
 
+#include "pgweir/metrics/report.hpp"
 #include "pgweir/protocol/frame.hpp"
 #include "pgweir/protocol/ledger.hpp"
 #include "pgweir/protocol/session_marks.hpp"
@@ -61,11 +62,9 @@ public:
         statement_store& store;
         // See statement::scope; null: none. Not a copy: its count is shared by all workers.
         const std::shared_ptr<const void>* settings;
-        std::uint64_t self;            // of the client; no other has ever had it
-        std::size_t limit;             // named statements the server may hold; 0: none are shared
-        std::uint64_t& client_parses;  // counter: of named statements, by clients
-        std::uint64_t& server_parses;  // counter: of them or for them, by servers
-        std::uint64_t& binds;          // counter: to named statements
+        std::uint64_t self;        // of the client; no other has ever had it
+        std::size_t limit;         // named statements the server may hold; 0: none are shared
+        metrics::traffic& counts;  // of statements: hits, repairs, parses, binds
     };
     struct step {
         enum class kind : std::uint8_t {

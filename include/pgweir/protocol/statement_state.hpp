@@ -155,6 +155,15 @@ public:
     // All named statements of the server are gone.
     void forget_all();
     [[nodiscard]] std::size_t size() const noexcept { return there_; }
+    // Calls `visit` with each that the server holds, once what was sent has been done.
+    template <class Visitor>
+    void for_each(Visitor visit) const {
+        for (const auto& h : order_) {
+            if (h.there.assumed()) {
+                visit(*h.what);
+            }
+        }
+    }
 
     // What changes when the request that carries it has been answered.
     struct change {

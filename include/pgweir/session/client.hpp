@@ -52,6 +52,11 @@ public:
     // A CancelRequest with our key came. `until` is held until PostgreSQL has taken ours.
     void on_cancel_request(std::shared_ptr<void> until);
     [[nodiscard]] metrics::client_row describe() const;
+    // How many prepared statements it has names for, and the bytes of one.
+    [[nodiscard]] unsigned statement_names() const noexcept {
+        return statements_ == nullptr ? 0 : static_cast<unsigned>(statements_->size());
+    }
+    static constexpr std::size_t statement_name_size = sizeof(protocol::client_statements::named);
     [[nodiscard]] bool is_logged_in() const noexcept {
         return phase_ >= phase::welcome_wait && phase_ != phase::closing;
     }
@@ -105,6 +110,7 @@ private:
     };
     passed pass_replies(std::string_view data);
     [[nodiscard]] bool pass_error(std::string_view message, outgoing& out);
+    void add_known(outgoing& out);
     [[nodiscard]] bool answer_known(outgoing& out);
     bool on_ready(bool settled);
     void on_batch_paused();

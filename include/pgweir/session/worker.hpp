@@ -131,6 +131,7 @@ private:
     void prewarm();
     void fill_databases(metrics::report& r) const;
     void fill_traffic(metrics::report& r) const;
+    void fill_memory(metrics::report& r) const;
 
     fleet& all_;
     const unsigned index_;

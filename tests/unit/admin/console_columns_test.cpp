@@ -41,6 +41,16 @@ TEST(console_columns, of_servers_end_with_our_state_and_the_worker) {
     EXPECT_EQ(columns_of("SHOW SERVERS"), std::string{connection} + " permit_state:25 worker:23");
 }
 
+// What we count behind PgBouncer's columns.
+std::string sharing(const std::string& prefix) {
+    std::string all;
+    for (const auto* name : {"statement_hit", "statement_repair", "settings_change", "server_clean",
+                             "server_recovery", "cancel"}) {
+        all += " " + prefix + name + "_count:1700";
+    }
+    return all;
+}
+
 TEST(console_columns, of_stats) {
     EXPECT_EQ(columns_of("SHOW STATS"),
               "database:25 total_server_assignment_count:1700 total_xact_count:1700 "
@@ -50,7 +60,8 @@ TEST(console_columns, of_stats) {
               "avg_server_assignment_count:1700 avg_xact_count:1700 avg_query_count:1700 "
               "avg_recv:1700 avg_sent:1700 avg_xact_time:1700 avg_query_time:1700 "
               "avg_wait_time:1700 avg_client_parse_count:1700 avg_server_parse_count:1700 "
-              "avg_bind_count:1700 avg_client_login_count:1700");
+              "avg_bind_count:1700 avg_client_login_count:1700" +
+                  sharing("total_") + sharing("avg_"));
 }
 
 constexpr auto unprefixed =
@@ -61,14 +72,25 @@ TEST(console_columns, of_stats_totals) {
     EXPECT_EQ(columns_of("SHOW STATS_TOTALS"),
               std::string{unprefixed} +
                   "client_parse_count:1700 server_parse_count:1700 "
-                  "bind_count:1700 client_login_count:1700");
+                  "bind_count:1700 client_login_count:1700" +
+                  sharing(""));
 }
 
 TEST(console_columns, of_stats_averages) {
     EXPECT_EQ(columns_of("SHOW STATS_AVERAGES"),
               std::string{unprefixed} +
                   "avg_client_parse_count:1700 avg_server_parse_count:1700 "
-                  "avg_bind_count:1700 avg_client_login_count:1700");
+                  "avg_bind_count:1700 avg_client_login_count:1700" +
+                  sharing("avg_"));
+}
+
+TEST(console_columns, of_memory) {
+    EXPECT_EQ(columns_of("SHOW MEM"), "name:25 size:23 used:23 free:23 memtotal:20");
+}
+
+TEST(console_columns, of_prepared_statements) {
+    EXPECT_EQ(columns_of("SHOW PREPARED"),
+              "database:25 user:25 name:25 query:25 parameter_types:23 servers:23 bind_count:1700");
 }
 
 TEST(console_columns, of_totals) { EXPECT_EQ(columns_of("SHOW TOTALS"), "name:25 value:1700"); }

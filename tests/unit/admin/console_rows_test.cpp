@@ -167,16 +167,26 @@ metrics::traffic counting_from(std::uint64_t n) {
     t.server_parses = n + 9;
     t.binds = n + 10;
     t.client_logins = n + 11;
+    t.statement_hits = n + 24;
+    t.statement_repairs = n + 25;
+    t.settings_changes = n + 26;
+    t.cleanings = n + 27;
+    t.recoveries = n + 28;
+    t.cancels = n + 29;
     return t;
 }
 
 TEST(show_stats_rows, are_totals_then_averages_in_the_order_of_the_columns) {
     console_client c;
     c.report.traffics = {{"shop", counting_from(1), counting_from(13)}};
-    const auto row = only_row(c, "SHOW STATS");
+    auto row = only_row(c, "SHOW STATS");
+    const std::vector<std::string> ours{row.begin() + 25, row.end()};
+    row.resize(25);
     for (std::size_t i = 1; i < row.size(); ++i) {
         EXPECT_EQ(row[i], std::to_string(i));
     }
+    EXPECT_THAT(ours, ElementsAre("25", "26", "27", "28", "29", "30",  //
+                                  "37", "38", "39", "40", "41", "42"));
 }
 
 TEST(show_stats_rows, can_be_had_as_totals_only) {
@@ -207,7 +217,33 @@ TEST(show_totals_rows, sum_all_databases) {
 
 TEST(show_totals_rows, are_there_without_any_database) {
     console_client c;
-    EXPECT_EQ(rows(c.send(query("SHOW TOTALS"))).size(), 24U);
+    EXPECT_EQ(rows(c.send(query("SHOW TOTALS"))).size(), 36U);
+}
+
+TEST(show_totals_rows, have_ours_behind_those_of_pgbouncer) {
+    console_client c;
+    c.report.traffics = {{"shop", counting_from(1), {}}};
+    EXPECT_THAT(rows(c.send(query("SHOW TOTALS")))[24],
+                ElementsAre("total_statement_hit_count", "25"));
+}
+
+TEST(show_mem_rows, are_what_the_workers_report) {
+    console_client c;
+    c.report.memory = {{"buffer_1024", 1024, 3, 2, 5120}};
+    EXPECT_THAT(only_row(c, "SHOW MEM"), ElementsAre("buffer_1024", "1024", "3", "2", "5120"));
+}
+
+TEST(show_prepared_rows, are_statements_with_who_holds_them) {
+    console_client c;
+    c.report.statements = {{"shop", "anna", "__pgweir_40", "SELECT $1", 1, 3, 7}};
+    EXPECT_THAT(only_row(c, "SHOW PREPARED"),
+                ElementsAre("shop", "anna", "__pgweir_40", "SELECT $1", "1", "3", "7"));
+}
+
+TEST(show_prepared_rows, are_safe_to_print_whatever_the_client_wrote) {
+    console_client c;
+    c.report.statements = {{"shop", "anna", "__pgweir_40", "SELECT \x1b\xff", 0, 0, 0}};
+    EXPECT_EQ(only_row(c, "SHOW PREPARED")[3], "SELECT ??");
 }
 
 TEST(show_lists_rows, count_what_there_is) {

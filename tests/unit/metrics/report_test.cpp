@@ -53,6 +53,28 @@ TEST(report_merge, sums_pools_of_the_same_database_and_user) {
     EXPECT_EQ(a.pools[0].servers[static_cast<std::size_t>(server_state::active)], 5U);
 }
 
+TEST(report_merge, sums_memory_of_the_same_kind) {
+    report a, b;
+    a.memory = {{"client", 400, 2, 0, 800}};
+    b.memory = {{"client", 400, 1, 3, 1600}};
+    a.merge(std::move(b));
+    ASSERT_EQ(a.memory.size(), 1U);
+    EXPECT_EQ(a.memory[0].used, 3U);
+    EXPECT_EQ(a.memory[0].free, 3U);
+    EXPECT_EQ(a.memory[0].total, 2400U);
+}
+
+TEST(report_merge, counts_the_servers_that_hold_a_statement_on_any_worker) {
+    report a, b;
+    a.statements = {{"shop", "anna", "__pgweir_40", "SELECT 1", 0, 0, 9}};
+    b.statements = {{"shop", "anna", "__pgweir_40", "SELECT 1", 0, 1, 0},
+                    {"shop", "anna", "__pgweir_40", "SELECT 1", 0, 1, 0}};
+    a.merge(std::move(b));
+    ASSERT_EQ(a.statements.size(), 1U);
+    EXPECT_EQ(a.statements[0].servers, 2U);
+    EXPECT_EQ(a.statements[0].binds, 9U);
+}
+
 TEST(report_merge, keeps_pools_of_different_users_apart_and_sorted) {
     report a, b;
     a.pools = {pool("shop", "zoe", 1), pool("shop", "bob", 1)};

@@ -111,9 +111,7 @@ public:
                                   .settings = nullptr,
                                   .self = 1,
                                   .limit = 200,
-                                  .client_parses = p.counted,
-                                  .server_parses = p.counted,
-                                  .binds = p.counted},
+                                  .counts = p.counted},
                                  marks);
     }
 
@@ -215,7 +213,7 @@ private:
         server_statements server;
         statement_store store{0};
         byte_arena arena;
-        std::uint64_t counted = 0;
+        metrics::traffic counted;
     };
     std::unique_ptr<statements> prepared_ = std::make_unique<statements>();
     std::string client_kept_;

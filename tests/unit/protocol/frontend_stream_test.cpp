@@ -245,9 +245,7 @@ public:
                            .settings = nullptr,
                            .self = id_,
                            .limit = 200,
-                           .client_parses = counted_,
-                           .server_parses = counted_,
-                           .binds = counted_},
+                           .counts = counted_},
                           server.marks);
         return scan(server, data);
     }
@@ -268,7 +266,7 @@ private:
     std::unique_ptr<client_statements> statements_;
     statement_store store_{0};
     byte_arena arena_;
-    std::uint64_t counted_ = 0;
+    metrics::traffic counted_;
 };
 
 constexpr auto close_unnamed = "C\0\0\0\6S\0"sv;

@@ -257,9 +257,7 @@ private:
                              .settings = nullptr,
                              .self = c.id,
                              .limit = how_.limit,
-                             .client_parses = counted_,
-                             .server_parses = counted_,
-                             .binds = counted_},
+                             .counts = counted_},
                             c.serving->marks);
     }
 
@@ -492,7 +490,7 @@ private:
     const playing how_;
     statement_store store_{0};
     byte_arena arena_;
-    std::uint64_t counted_ = 0;
+    metrics::traffic counted_;
     std::vector<std::unique_ptr<pooled_client>> clients_;
     std::vector<std::unique_ptr<pooled_server>> servers_;
     std::vector<std::unique_ptr<pooled_server>> retired_;  // somebody may still be looking at them
