@@ -5,7 +5,7 @@ import pathlib
 import time
 
 from suite import client
-from suite.load import Load
+from suite.load import Load, run_to_end
 from suite.postgres import DATABASE, PASSWORD, USER, BackendSampler
 from suite.probes import HeapCounters, PerfCounters, Strace, Usage, resident_bytes
 from suite.targets import POOL_SIZE
@@ -15,16 +15,21 @@ COUNTER_SOURCE = pathlib.Path(__file__).parent.parent / "malloc_count.c"
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """One way to load a pooler with pgbench -S."""
+    """One way to load a pooler with pgbench; without a script with pgbench -S."""
 
     name: str
     protocol: str
     clients: int
+    script: str = ""
 
     def fits(self, target):
         return (self.clients <= target.max_clients
                 and (self.protocol != "prepared" or target.supports_prepared))
 
+
+TEN_IN_A_PIPELINE = "\n".join([
+    "\\set aid random(1, 100000)", "\\startpipeline",
+    *["SELECT abalance FROM pgbench_accounts WHERE aid = :aid;"] * 10, "\\endpipeline", ""])
 
 WORKLOADS = (
     Workload("simple-1", "simple", 1),
@@ -33,6 +38,8 @@ WORKLOADS = (
     Workload("prepared-64", "prepared", 64),
     Workload("simple-1000", "simple", 1000),
     Workload("extended-1000", "extended", 1000),
+    Workload("prepared-1000", "prepared", 1000),
+    Workload("pipeline-64", "extended", 64, TEN_IN_A_PIPELINE),
 )
 
 
@@ -96,6 +103,23 @@ class Bench:
                 transactions = max(len(load.transactions(start, end)), 1)
                 figures |= _per_transaction(counts, transactions)
         return figures
+
+    def simulated_run(self, target, workload, _seconds):
+        """User instructions where the processor does not count them: under callgrind, as the
+        difference of a short and a longer run, which have the same logins."""
+        if self.host.perf.instructions or not self.host.callgrind or not target.is_process:
+            return {}
+        few, many = (20, 220) if workload.clients < 500 else (5, 45)
+        if workload.clients == 1:
+            few, many = 500, 5000
+        collected = []
+        for each in (few, many):
+            with self._started(target, under=self.host.callgrind) as running:
+                run_to_end(self.host, running.address, workload, each)
+            collected.append(int(next(
+                line.split()[-1] for line in reversed(target.log()) if "Collected :" in line)))
+        transactions = (many - few) * workload.clients
+        return {"insn_user": (collected[1] - collected[0]) / transactions}
 
     def heap_run(self, target, workload, seconds):
         """Heap calls a transaction after warm-up."""
@@ -161,24 +185,25 @@ class Bench:
         return client.Client(running.address, USER, DATABASE, PASSWORD)
 
     def _load(self, running, workload):
-        return Load(self.host, running.address, workload.protocol, workload.clients)
+        return Load(self.host, running.address, workload)
 
-    def _started(self, target, environment=None):
-        return _Started(self, target, environment)
+    def _started(self, target, environment=None, under=()):
+        return _Started(self, target, environment, under)
 
-    def start(self, target, environment):
+    def start(self, target, environment, under):
         self.postgres.wait_until_unused()
-        return target.start(self.postgres, self._server_socket, environment)
+        return target.start(self.postgres, self._server_socket, environment, under)
 
 
 class _Started:
     """A target for the time of a `with`; a pooler that dies meanwhile is an error."""
 
-    def __init__(self, bench, target, environment):
-        self._bench, self._target, self._environment = bench, target, environment
+    def __init__(self, bench, target, environment, under):
+        self._bench, self._target = bench, target
+        self._environment, self._under = environment, under
 
     def __enter__(self):
-        self._running = self._bench.start(self._target, self._environment)
+        self._running = self._bench.start(self._target, self._environment, self._under)
         return self._running
 
     def __exit__(self, failure, *_):

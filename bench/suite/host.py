@@ -61,6 +61,9 @@ class Host:
             os.sched_setaffinity(0, {cpus[-1]})  # never in the way of what is measured
         self._everything = ",".join(map(str, cpus))
         self.perf = _Perf()
+        valgrind = shutil.which("valgrind")
+        self.callgrind = valgrind and [valgrind, "--tool=callgrind", "--vgdb=no",
+                                       "--callgrind-out-file=/dev/null"]
 
     def server_command(self, *words):
         return self._on(self.server_cpu, words)

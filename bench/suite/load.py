@@ -13,23 +13,41 @@ FOREVER_SECONDS = 3600
 LOGIN_SECONDS = 300
 
 
+def _pgbench(host, address, workload, *how):
+    """Its command line and environment."""
+    what = ["-S"]
+    if workload.script:
+        what = ["-f", host.write(f"{workload.name}.sql", workload.script)]
+    command = host.client_command(
+        host.bin / "pgbench", "-n", *what, "-M", workload.protocol, "-c", workload.clients,
+        "-j", 1, *how, "-h", address[0], "-p", address[1], "-U", USER, DATABASE)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
+    environment |= {"PGPASSWORD": PASSWORD, "PGSSLMODE": "disable", "PGGSSENCMODE": "disable"}
+    return command, environment
+
+
+def run_to_end(host, address, workload, transactions):
+    """So many transactions of each client. Raises when one fails."""
+    command, environment = _pgbench(host, address, workload, "-t", transactions)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          cwd=host.work, env=environment, check=False, **host.identity)
+    if done.returncode != 0:
+        raise RuntimeError("pgbench failed: " + done.stderr.strip()[-300:])
+
+
 class Load:
-    """Within `with`: all clients of pgbench -S are logged in and at work.
+    """Within `with`: all clients of pgbench are logged in and at work.
 
     Afterwards `transactions(t0, t1)` says what the transactions took that ended in a window of it.
     """
 
-    def __init__(self, host, address, protocol, clients):
+    def __init__(self, host, address, workload):
         self._log_prefix = host.work / f"pgbench-{os.urandom(4).hex()}"
         self._ready = threading.Event()  # at work, or ended
         self._at_work = False
         self._messages = []
-        command = host.client_command(
-            host.bin / "pgbench", "-n", "-S", "-M", protocol, "-c", clients, "-j", 1,
-            "-T", FOREVER_SECONDS, "-P", 1, "-l", f"--log-prefix={self._log_prefix}",
-            "-h", address[0], "-p", address[1], "-U", USER, DATABASE)
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
-        environment |= {"PGPASSWORD": PASSWORD, "PGSSLMODE": "disable", "PGGSSENCMODE": "disable"}
+        command, environment = _pgbench(host, address, workload, "-T", FOREVER_SECONDS, "-P", 1,
+                                        "-l", f"--log-prefix={self._log_prefix}")
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                          stderr=subprocess.PIPE, text=True, cwd=host.work,
                                          env=environment, **host.identity)

@@ -19,30 +19,33 @@ class Direct:
     name = "direct"
     version = "no pooler"
     supports_prepared = True
+    is_process = False
     max_clients = 90
 
-    def start(self, postgres, _server_socket, _environment=None):
+    def start(self, postgres, _server_socket, _environment=None, _under=()):
         return Running(postgres.address, None)
 
 
 class Pooler:
     """Starts a pooler that listens on 127.0.0.1 in transaction mode with POOL_SIZE servers."""
 
+    is_process = True
     max_clients = MAX_CLIENTS
 
     def __init__(self, host, program):
         self._host = host
         self._program = program
 
-    def start(self, postgres, server_socket, environment=None):
-        """`server_socket`: tcp or unix, the pooler's way to PostgreSQL. Returns a Running."""
+    def start(self, postgres, server_socket, environment=None, under=()):
+        """`server_socket`: tcp or unix, the pooler's way to PostgreSQL. `under`: a program that runs
+        the pooler, with its options. Returns a Running."""
         port = host_module.free_port()
         server = postgres.socket_dir if server_socket == "unix" else "127.0.0.1"
         command = self._command(port, server, postgres)
-        process = self._host.start(self._host.server_command(*command), f"{self.name}.log",
+        process = self._host.start(self._host.server_command(*under, *command), f"{self.name}.log",
                                    env=os.environ | (environment or {}))
         running = Running(("127.0.0.1", port), process)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + (60 if under else 10)
         while True:
             try:
                 client.Client(running.address, USER, DATABASE, PASSWORD).close()
@@ -54,8 +57,11 @@ class Pooler:
                                        + self._last_words()) from problem
                 time.sleep(0.05)
 
+    def log(self):
+        return (self._host.work / f"{self.name}.log").read_text(errors="replace").splitlines()
+
     def _last_words(self):
-        lines = (self._host.work / f"{self.name}.log").read_text(errors="replace").splitlines()
+        lines = self.log()
         return lines[-1] if lines else "it logged nothing"
 
 
@@ -140,7 +146,7 @@ class Running:
         if self._process.poll() is None:
             self._process.terminate()
             try:
-                self._process.wait(10)
+                self._process.wait(60)
             except subprocess.TimeoutExpired:
                 self._process.kill()
         self._process.wait()
