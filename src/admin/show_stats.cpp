@@ -40,12 +40,14 @@ constexpr std::array columns{
     column{"total_settings_change_count", numeric},
     column{"total_server_clean_count", numeric},
     column{"total_server_recovery_count", numeric},
+    column{"total_server_move_count", numeric},
     column{"total_cancel_count", numeric},
     column{"avg_statement_hit_count", numeric},
     column{"avg_statement_repair_count", numeric},
     column{"avg_settings_change_count", numeric},
     column{"avg_server_clean_count", numeric},
     column{"avg_server_recovery_count", numeric},
+    column{"avg_server_move_count", numeric},
     column{"avg_cancel_count", numeric},
 };
 

@@ -28,6 +28,7 @@ constexpr std::array columns{
     column{"avg_settings_change_count", numeric},
     column{"avg_server_clean_count", numeric},
     column{"avg_server_recovery_count", numeric},
+    column{"avg_server_move_count", numeric},
     column{"avg_cancel_count", numeric},
 };
 

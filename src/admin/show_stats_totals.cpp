@@ -28,6 +28,7 @@ constexpr std::array columns{
     column{"settings_change_count", numeric},
     column{"server_clean_count", numeric},
     column{"server_recovery_count", numeric},
+    column{"server_move_count", numeric},
     column{"cancel_count", numeric},
 };
 

@@ -20,13 +20,15 @@ inline constexpr std::size_t traffic_column_count = 12;
 // pgweir's own, which come after PgBouncer's.
 inline constexpr std::array sharing_names{
     "statement_hit_count", "statement_repair_count", "settings_change_count",
-    "server_clean_count",  "server_recovery_count",  "cancel_count",
+    "server_clean_count",  "server_recovery_count",  "server_move_count",
+    "cancel_count",
 };
 
 [[nodiscard]] inline std::array<std::uint64_t, sharing_names.size()> sharing_of(
     const metrics::traffic& t) noexcept {
     return {t.statement_hits, t.statement_repairs, t.settings_changes,
-            t.cleanings,      t.recoveries,        t.cancels};
+            t.cleanings,      t.recoveries,        t.moves,
+            t.cancels};
 }
 
 inline void append_sharing(row_writer& rows, const metrics::traffic& t) {

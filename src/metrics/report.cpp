@@ -28,6 +28,7 @@ constexpr std::array all_counters{
     &traffic::settings_changes,
     &traffic::cleanings,
     &traffic::recoveries,
+    &traffic::moves,
     &traffic::cancels,
 };
 static_assert(sizeof(traffic) == all_counters.size() * sizeof(std::uint64_t));

@@ -31,6 +31,7 @@ struct traffic {
         0;                         // round trips that gave a server its next client's settings
     std::uint64_t cleanings = 0;   // servers whose session state was removed
     std::uint64_t recoveries = 0;  // servers brought back from a client that left them busy
+    std::uint64_t moves = 0;       // servers taken over from another worker
     std::uint64_t cancels = 0;     // cancel requests sent to PostgreSQL
 
     traffic& operator+=(const traffic& o) noexcept;

@@ -45,7 +45,7 @@ TEST(console_columns, of_servers_end_with_our_state_and_the_worker) {
 std::string sharing(const std::string& prefix) {
     std::string all;
     for (const auto* name : {"statement_hit", "statement_repair", "settings_change", "server_clean",
-                             "server_recovery", "cancel"}) {
+                             "server_recovery", "server_move", "cancel"}) {
         all += " " + prefix + name + "_count:1700";
     }
     return all;

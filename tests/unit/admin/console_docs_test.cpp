@@ -31,7 +31,8 @@ TEST(console_docs, name_every_column_that_is_ours) {
     for (const auto* name :
          {"sv_connecting", "sv_checking", "sv_cleaning", "sv_cancelling", "sv_moving", "sv_closing",
           "permit_state", "worker", "statement_hit_count", "statement_repair_count",
-          "settings_change_count", "server_clean_count", "server_recovery_count", "cancel_count"}) {
+          "settings_change_count", "server_clean_count", "server_recovery_count",
+          "server_move_count", "cancel_count"}) {
         EXPECT_THAT(text, HasSubstr(std::string{"`"} + name + "`"));
     }
 }

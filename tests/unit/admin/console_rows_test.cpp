@@ -172,7 +172,8 @@ metrics::traffic counting_from(std::uint64_t n) {
     t.settings_changes = n + 26;
     t.cleanings = n + 27;
     t.recoveries = n + 28;
-    t.cancels = n + 29;
+    t.moves = n + 29;
+    t.cancels = n + 30;
     return t;
 }
 
@@ -185,8 +186,8 @@ TEST(show_stats_rows, are_totals_then_averages_in_the_order_of_the_columns) {
     for (std::size_t i = 1; i < row.size(); ++i) {
         EXPECT_EQ(row[i], std::to_string(i));
     }
-    EXPECT_THAT(ours, ElementsAre("25", "26", "27", "28", "29", "30",  //
-                                  "37", "38", "39", "40", "41", "42"));
+    EXPECT_THAT(ours, ElementsAre("25", "26", "27", "28", "29", "30", "31",  //
+                                  "37", "38", "39", "40", "41", "42", "43"));
 }
 
 TEST(show_stats_rows, can_be_had_as_totals_only) {
@@ -217,7 +218,7 @@ TEST(show_totals_rows, sum_all_databases) {
 
 TEST(show_totals_rows, are_there_without_any_database) {
     console_client c;
-    EXPECT_EQ(rows(c.send(query("SHOW TOTALS"))).size(), 36U);
+    EXPECT_EQ(rows(c.send(query("SHOW TOTALS"))).size(), 38U);
 }
 
 TEST(show_totals_rows, have_ours_behind_those_of_pgbouncer) {
