@@ -4,7 +4,7 @@ import pytest
 
 import wire
 from cluster import until
-from wire import COPY_FAIL, SYNC
+from wire import COPY_FAIL, SYNC, sqlstates
 
 ONE = {"workers": {"count": 1}, "pool": {"size": 1}}
 
@@ -163,3 +163,78 @@ def test_copy_that_begins_after_its_client_has_left_is_ended(cluster, pooler, ma
         assert second.value("select count(*) from marks") == "0"
         second.send(COPY_FAIL)
     assert before
+
+
+@pytest.mark.parametrize("statement", [
+    "prepare mine as select 'secret'",
+    "do $$ begin execute 'prepare mine as select ''secret'''; end $$",
+])
+def test_a_statement_that_sql_of_a_vanished_client_prepared_is_gone(cluster, pooler, marked,
+                                                                    statement):
+    weir = pooler(cluster, ONE, [marked])
+    with weir.wire("app", marked) as first:
+        first.send(wire.query("select pg_sleep(600), 'unfinished business'"),
+                   wire.query(statement))
+        runs(cluster, "unfinished business")
+        vanish(first, "reset")
+    with weir.wire("app", marked) as second:
+        assert sqlstates(second.query("execute mine")) == ["26000"]
+
+
+def test_a_library_that_a_vanished_client_loaded_does_not_stay(cluster, pooler, marked):
+    weir = pooler(cluster, ONE, [marked])
+    with weir.wire("boss", marked) as first:
+        before = pid_of(first)
+        first.send(wire.query("select pg_sleep(600), 'unfinished business'"),
+                   wire.query("load 'auto_explain'"))
+        runs(cluster, "unfinished business")
+        vanish(first, "reset")
+    with weir.wire("boss", marked) as second:
+        assert pid_of(second) != before
+
+
+def test_a_server_that_may_owe_one_reply_more_is_not_used_again(cluster, pooler, marked):
+    # Whether PostgreSQL has read this Sync before or after its COPY failed cannot be known.
+    weir = pooler(cluster, ONE, [marked])
+    with weir.wire("app", marked) as first:
+        before = pid_of(first)
+        first.send(wire.parse("copy marks from stdin"), wire.bind(), wire.execute(),
+                   SYNC).read_until("G")
+        vanish(first, "reset")
+    with weir.wire("app", marked) as second:
+        assert pid_of(second) != before
+
+
+def test_half_a_message_of_a_vanished_client_is_not_completed(cluster, pooler, marked):
+    # What pgweir says to end the connection would be the rest of it.
+    weir = pooler(cluster, ONE, [marked])
+    whole = wire.query(f"insert into marks values ('unfinished') --{'-' * 100_000}")
+    with weir.wire("app", marked) as first:
+        first.query("select 1")
+        first.send(whole[:-2])
+        until(lambda: weir.pool(marked)["sv_active"] == 1, what="the message at a server")
+        first.close()
+    with weir.wire("app", marked) as second:
+        assert second.value("select count(*) from marks") == "0"
+
+
+def test_a_server_refused_to_its_client_for_a_transaction_serves_the_next(cluster, pooler, marked):
+    weir = pooler(cluster, {**ONE, "pool": {"size": 1, "mode": "statement",
+                                            "server_close_timeout": "10m"}}, [marked])
+    with weir.wire("app", marked) as first:
+        before = pid_of(first)
+        first.send(wire.query("begin"), wire.query("select 1"), wire.query("commit"))
+        first.raw_until_closed()
+    with weir.wire("app", marked) as second:
+        assert pid_of(second) == before
+
+
+def test_nobody_can_foresee_the_random_numbers_of_the_next(cluster, pooler, marked):
+    weir = pooler(cluster, ONE, [marked])
+    seen = set()
+    for _ in range(2):
+        with weir.wire("app", marked) as first:
+            first.query("select setseed(0.5)")
+        with weir.wire("app", marked) as second:
+            seen.add(second.value("select random()"))
+    assert len(seen) == 2

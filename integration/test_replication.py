@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import threading
 
 import pytest
 
@@ -172,3 +173,50 @@ def test_a_replication_client_that_leaves_while_its_server_connects_costs_nothin
             client.reset()
     with weir.wire("app") as client:
         assert client.value("select 1") == "1"
+
+
+# --- beside other clients ------------------------------------------------------------------------
+
+
+def test_a_refused_replication_client_that_left_harms_nobody(primary, pooler):
+    # "other" may not replicate: PostgreSQL's refusal is of that login alone.
+    for _ in range(10):
+        weir = start(primary, pooler)
+        leaver = weir.wire()
+        leaver.send(wire.startup({"user": "other", "database": "shop", "replication": "database"}))
+        leaver.authenticate("other", "other-secret")
+        with weir.wire() as client:
+            leaver.reset()
+            client.login("other", "shop", "other-secret")
+            assert client.login_error is None
+
+
+def test_one_idle_server_at_a_time_makes_room_for_a_replication_client(primary, pooler):
+    weir = start(primary, pooler, pool={"size": 3, "server_close_timeout": "10m"})
+    clients = [weir.wire("app") for _ in range(3)]
+    pids = []
+    for client in clients:
+        client.query("begin")
+        pids.append(int(client.value("select pg_backend_pid()")))
+    for client in clients:
+        client.query("commit")
+    try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        sender = threading.Thread(target=lambda: replication(weir, "database", "shop").close())
+        sender.start()
+        until(lambda: weir.pool("shop")["sv_closing"] != 0, what="an idle server told to end")
+        closing = [weir.pool("shop")["sv_closing"] for _ in range(10)]
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    sender.join()
+    assert max(closing) == 1
+
+
+def test_idle_servers_of_another_pool_make_room_for_a_replication_client(primary, pooler):
+    weir = start(primary, pooler, database={"shop": {"max_server_connections": 1}})
+    with weir.wire("other") as client:
+        client.query("select 1")
+    with replication(weir, "database", "shop") as sender:
+        assert sender.login_error is None

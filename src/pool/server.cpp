@@ -9,6 +9,8 @@
 #include "pgweir/protocol/message_writer.hpp"
 #include "pool/canceller.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <random>
@@ -30,6 +32,28 @@ base::time_point expiry(base::time_point born, config::milliseconds lifetime) {
     thread_local std::minstd_rand random{std::random_device{}()};
     std::uniform_real_distribution<double> share{0.7, 1.0};
     return born + std::chrono::duration_cast<base::duration>(lifetime * share(random));
+}
+
+// From -1 to 1, not to be foreseen.
+double random_seed() {
+    std::array<unsigned char, sizeof(std::int64_t)> bytes;
+    auth::random_bytes(bytes);
+    std::int64_t n = 0;
+    std::memcpy(&n, bytes.data(), sizeof n);
+    return static_cast<double>(n) / 9223372036854775808.0;
+}
+
+// What a session cannot change with SET is not changed back by cleaning it.
+bool is_settable(std::string_view name) noexcept { return name != "in_hot_standby"; }
+
+// Does the error say that a shared statement is not there, or is, against all we know?
+bool contradicts_us(const protocol::error_fields& error) noexcept {
+    const auto quoted = [&error](std::string_view name) {
+        return error.message.find('"' + std::string{name} + '"') != std::string_view::npos;
+    };
+    return (error.sqlstate == "26000" || error.sqlstate == "42P05") &&
+           error.message.find(protocol::shared_prefix) != std::string_view::npos &&
+           !quoted(protocol::no_statement) && !quoted(protocol::decoy_statement);
 }
 
 connect_failure unreachable(const target& t, const std::string& reason) {
@@ -247,6 +271,7 @@ void server::on_logged_in() {
     enter(phase::checking);  // neither connecting nor idle while the slice takes note
     slice_->on_connected();
     if (!dedicated_) {
+        slice_->verify_welcome(nullptr, parameters_);
         return become_available();
     }
     if (auto* w = take_waiter()) {
@@ -260,10 +285,14 @@ void server::fail_login(connect_failure why) {
     PGWEIR_LOG(warn, "server {}: no connection to {}:{} as {}: {} ({})", id_, target_->host,
                target_->port, target_->user, why.message, why.sqlstate);
     auto* home = slice_;
-    if (auto* own = dedicated_ ? take_waiter() : nullptr) {
+    if (dedicated_) {
         // Nothing says that the pool's own logins, which ask for less, would fail as well.
+        auto* own = take_waiter();
         close(ending::at_once);
-        return own->on_refused(why);
+        if (own != nullptr) {
+            own->on_refused(why);
+        }
+        return;
     }
     home->note_failure(why);  // first: a permit that comes back makes waiting clients try again
     close(ending::at_once);
@@ -353,11 +382,15 @@ void server::on_timer() {
 
 // --- conversations of our own
 
-void server::ask(std::string_view sql) {
+bool server::put_query(std::string_view sql) {
     std::string message;
     protocol::message_writer{message}.begin('Q').put_cstr(sql).end();
     ledger_.sent(protocol::request::query, protocol::origin::pooler);
-    if (!channel_.send(message)) {
+    return channel_.send(message);
+}
+
+void server::ask(std::string_view sql) {
+    if (!put_query(sql)) {
         close(ending::at_once);
     }
 }
@@ -377,6 +410,13 @@ void server::set_preparing(waiter* w) noexcept {
     preparing_for_ = w;
 }
 
+void server::forget_waiter() {
+    set_preparing(nullptr);
+    if (dedicated_) {
+        close(ending::at_once);  // nobody else can use it
+    }
+}
+
 // The one it was made ready for, who waits no more; null when there is none.
 waiter* server::take_waiter() noexcept {
     auto* w = preparing_for_;
@@ -394,16 +434,18 @@ void server::prepare_for(waiter& w) {
     next_settings_ = w.wanted_;
     refused_.reset();
     enter(phase::cleaning);
+    cleans_ = false;
     ++slice_->traffic().settings_changes;
     auto& home = slice_->home();
     home.loop().timers().set(*this, home.loop().now() + slice_->pool().server_connect_timeout);
-    ask(preparation_sql(cleansing::settings, next_settings_.get()));
+    ask(preparation_sql(cleansing::settings, next_settings_.get(), 0));
 }
 
 void server::clean() {
     next_settings_ = settings_;
     refused_.reset();
     enter(phase::cleaning);
+    cleans_ = was_dirty_ = true;
     ++slice_->traffic().cleanings;
     auto& home = slice_->home();
     home.loop().timers().set(*this, home.loop().now() + slice_->pool().server_connect_timeout);
@@ -415,12 +457,16 @@ void server::clean() {
         const bool all = marks_.has_statements ||
                          slice_->pool().clean == config::cleaning::always ||
                          slice_->pool().mode == config::pool_mode::session;
-        ask(preparation_sql(all ? cleansing::all : cleansing::session, next_settings_.get()));
+        ask(preparation_sql(all ? cleansing::all : cleansing::session, next_settings_.get(),
+                            random_seed()));
     }
 }
 
 void server::read_own() {
-    while (channel_.stream().readable() && user_ == nullptr && state_ != phase::closing) {
+    // What a client has left unread may be all that comes.
+    for (bool more = channel_.has_input();
+         more && user_ == nullptr && state_ != phase::closing && state_ != phase::moving;
+         more = channel_.stream().readable()) {
         auto [data, status] = channel_.receive();
         bool settled = false;
         while (!data.empty()) {
@@ -443,12 +489,13 @@ void server::read_own() {
         if (status == net::io_status::closed || dying_) {
             return close(ending::at_once);
         }
-        if (settled) {
-            return on_own_ready();
-        }
         if (recovering_) {
             skip_known();
             end_requests();  // a COPY may have begun only now
+            settled = settled || is_quiet();
+        }
+        if (settled) {
+            return on_own_ready();
         }
     }
 }
@@ -463,6 +510,9 @@ void server::skip_known() {
 
 void server::on_own_ready() {
     slice_->home().loop().timers().set(*this, base::never);
+    if (!is_healthy(true)) {
+        return close(ending::at_once);  // what no cleaning removes has come to light meanwhile
+    }
     if (recovering_) {
         recovering_ = false;
         ++slice_->traffic().recoveries;
@@ -484,7 +534,9 @@ void server::on_own_ready() {
     }
     settings_ = std::move(next_settings_);
     marks_ = {};
+    overridden_.clear();
     was_cancelled_ = false;
+    slice_->verify_welcome(settings_.get(), parameters_);
     if (auto* w = take_waiter()) {
         lend(*w);
         return w->on_server(lease{*this});
@@ -497,22 +549,50 @@ void server::on_preparation_refused(const connect_failure& why) {
     // client asked for. It gets another server.
     const bool is_passing =
         why.is_temporary() || why.sqlstate.starts_with("57") || why.sqlstate.starts_with("55P03");
-    if (preparing_for_ == nullptr || is_passing) {
-        PGWEIR_LOG(err, "server {}: cleaning failed: {} ({})", id_, why.message, why.sqlstate);
+    // Nor is what a session refuses for its own past (temp_buffers, after temporary tables).
+    const bool is_doubtful = was_dirty_ && !slice_->was_refused(next_settings_);
+    if (cleans_ || is_passing || is_doubtful) {
+        PGWEIR_LOG(err, "server {}: {} failed: {} ({})", id_, cleans_ ? "cleaning" : "preparing",
+                   why.message, why.sqlstate);
         return close(ending::at_once);
     }
+    slice_->note_refused(next_settings_);
     auto* w = take_waiter();
     // What of it was set is unknown; a full cleaning tells.
     settings_ = nullptr;
     clean();
-    w->on_refused(why);
+    if (w != nullptr) {
+        w->on_refused(why);
+    }
 }
 
 void server::on_parameter(std::string_view name, std::string_view value) {
+    if (user_ != nullptr && is_settable(name) &&
+        std::ranges::find(overridden_, name, &parameter::first) == overridden_.end()) {
+        overridden_.emplace_back(name, parameters_.value_of(name));
+    }
     parameters_.set(name, value);
     if (state_ == phase::idle) {
         slice_->on_parameters_changed();
     }
+}
+
+std::string server::take_overridden() {
+    std::string messages;
+    for (const auto& [name, value] : overridden_) {
+        if (parameters_.value_of(name) != value) {
+            protocol::append_parameter_status(messages, name, value);
+        }
+    }
+    overridden_.clear();
+    return messages;
+}
+
+bool server::restore_settings() {
+    marks_.resets = false;
+    const auto sql =
+        settings_ == nullptr ? std::string{} : restoring_sql(*settings_, target_->user);
+    return sql.empty() || put_query(sql);
 }
 
 void server::on_error(const protocol::error_fields& error, protocol::origin owner) {
@@ -523,11 +603,10 @@ void server::on_error(const protocol::error_fields& error, protocol::origin owne
     } else if (owner == protocol::origin::pooler) {
         refused_ = connect_failure{std::string{error.sqlstate}, std::string{error.message},
                                    std::string{error.detail}, std::string{error.hint}};
-    } else if (error.routine == "RevalidateCachedQuery" ||
-               (error.sqlstate == "26000" &&
-                error.message.find(protocol::shared_prefix) != std::string_view::npos)) {
+    } else if (error.routine == "RevalidateCachedQuery" || contradicts_us(error)) {
         // "cached plan must not change result type", or a statement is gone that should be here (a
-        // function may DEALLOCATE): nothing prepared here is to be relied on.
+        // function may DEALLOCATE), or there that should not: nothing prepared here is to be relied
+        // on.
         marks_.dirty = marks_.has_statements = true;
         slice_->statements().retire_all();
     }
@@ -561,6 +640,18 @@ void server::lend(server_user& user) {
     enter(phase::active);
 }
 
+// Nobody follows any more what the requests under way do to the statements here.
+void server::forget_changes() {
+    if (statements_.abandon()) {
+        marks_.dirty = marks_.has_statements = true;
+    }
+}
+
+// Nothing is asked, owed or half read.
+bool server::is_quiet() const noexcept {
+    return ledger_.is_empty() && backend_.at_boundary() && !channel_.has_kept();
+}
+
 // The connection works, and what is asked and owed on it is exactly known.
 bool server::is_healthy(bool at_boundary) const noexcept {
     return at_boundary && channel_.stream().is_open() && !channel_.stream().hung_up() && !dying_ &&
@@ -568,8 +659,7 @@ bool server::is_healthy(bool at_boundary) const noexcept {
 }
 
 bool server::is_reusable(bool at_boundary) const noexcept {
-    return is_healthy(at_boundary) && ledger_.is_empty() && backend_.at_boundary() &&
-           !channel_.has_kept();
+    return is_healthy(at_boundary) && is_quiet();
 }
 
 void server::release(bool at_boundary, bool dirty, bool let_finish) {
@@ -578,7 +668,8 @@ void server::release(bool at_boundary, bool dirty, bool let_finish) {
     if (state_ != phase::active) {
         return;  // closing already
     }
-    marks_.has_statements = statements_.abandon() || marks_.has_statements;
+    cut_ = !at_boundary;
+    forget_changes();
     if (!is_reusable(at_boundary)) {
         if (is_healthy(at_boundary) && !let_finish) {
             return recover();
@@ -692,7 +783,7 @@ void server::close(ending how) {
     if (state_ == phase::closing) {
         return;
     }
-    marks_.has_statements = statements_.abandon() || marks_.has_statements;
+    forget_changes();
     recovering_ = false;
     permit_.leave();
     if (auto* w = preparing_for_) {
@@ -725,7 +816,7 @@ void server::close(ending how) {
 }
 
 void server::say_goodbye() {
-    if (!channel_.has_backlog()) {  // behind half a message it would be part of that
+    if (!channel_.has_backlog() && !cut_) {  // behind half a message it would be part of that
         const auto piece = net::as_piece(protocol::terminate_message);
         channel_.stream().send({&piece, 1});
     }
@@ -782,6 +873,7 @@ void server::leave_slice() {
 
 void server::join_slice(slice& to) {
     slice_ = &to;
+    ++to.traffic().moves;
     to.enlist(*this);
     to.on_joined(state_);
     channel_.set_loop(to.home().loop());

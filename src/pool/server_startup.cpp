@@ -32,6 +32,14 @@ std::string_view parameter_set::value_of(std::string_view name) const noexcept {
     return {};
 }
 
+std::string parameter_set::messages() const {
+    std::string all;
+    for (const auto& [name, value] : values_) {
+        protocol::append_parameter_status(all, name, value);
+    }
+    return all;
+}
+
 bool connect_failure::is_temporary() const noexcept {
     // 57P03 cannot_connect_now, 53xxx insufficient resources, 08xxx connection trouble, 57P01-02
     // shutting down, 58xxx system errors.

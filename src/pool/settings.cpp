@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <iterator>
 
 namespace pgweir::pool {
@@ -21,20 +22,37 @@ std::string quote(std::string_view text) {
             continue;
         }
         if (c == '\'' || c == '\\') {
-            out.push_back('\\');
+            out.push_back(c);  // doubled: \' is refused in some encodings (backslash_quote)
         }
         out.push_back(c);
     }
     return out += '\'';
 }
 
-std::string make_apply_sql(const std::vector<std::pair<std::string, std::string>>& values) {
+using value_list = std::vector<std::pair<std::string, std::string>>;
+
+// Who the session runs as comes last, since it decides what else may be set; and the role behind
+// the session's user, which takes the role away.
+value_list in_order_of_setting(value_list values) {
+    const auto rank = [](const auto& v) {
+        return v.first == "role" ? 2 : v.first == "session_authorization" ? 1 : 0;
+    };
+    std::ranges::stable_sort(values, {}, rank);
+    return values;
+}
+
+std::string make_apply_sql(const value_list& values) {
     std::string sql;
-    for (const auto& [name, value] : values) {
+    for (const auto& [name, value] : in_order_of_setting(values)) {
         sql += sql.empty() ? "SELECT " : ", ";
         sql += "pg_catalog.set_config(" + quote(name) + ", " + quote(value) + ", false)";
     }
     return sql;
+}
+
+std::string number(double n) {
+    std::array<char, 32> text{};
+    return {text.data(), std::to_chars(text.data(), text.data() + text.size(), n).ptr};
 }
 
 // All settings may, but for those known to do nothing of the kind.
@@ -56,14 +74,15 @@ std::string_view settings::value_of(std::string_view name) const noexcept {
     return {};
 }
 
-std::string preparation_sql(cleansing what, const settings* next) {
+std::string preparation_sql(cleansing what, const settings* next, double seed) {
     // RESET ALL leaves role and session_authorization alone. DISCARD ALL does the same work as the
     // longest list, but cannot share an implicit transaction with the settings that follow.
     std::string sql = "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL";
     if (what != cleansing::settings) {
         sql = "CLOSE ALL; " + sql +
               "; UNLISTEN *; SELECT pg_catalog.pg_advisory_unlock_all(); DISCARD TEMP; "
-              "DISCARD SEQUENCES";
+              "DISCARD SEQUENCES; SELECT pg_catalog.setseed(" +
+              number(seed) + ")";
     }
     if (what == cleansing::all) {
         sql += "; DEALLOCATE ALL";
@@ -74,7 +93,31 @@ std::string preparation_sql(cleansing what, const settings* next) {
     return sql;
 }
 
-settings_ptr settings_store::intern(std::vector<std::pair<std::string, std::string>> values) {
+std::string restoring_sql(const settings& s, std::string_view login_role) {
+    // The source of what a client, or apply_sql, has set is "session". Who the session runs as is
+    // not in pg_settings.
+    std::string listed;
+    std::string rest;
+    for (const auto& [name, value] : in_order_of_setting(s.values)) {
+        if (name == "role" || name == "session_authorization") {
+            const std::string_view reset = name == "role" ? "none" : login_role;
+            rest += "; SELECT pg_catalog.set_config(" + quote(name) + ", " + quote(value) +
+                    ", false) WHERE pg_catalog.current_setting(" + quote(name) +
+                    ") = " + quote(reset);
+        } else {
+            listed += (listed.empty() ? "(" : ", (") + quote(name) + ", " + quote(value) + ")";
+        }
+    }
+    if (listed.empty()) {
+        return rest.empty() ? rest : rest.substr(2);
+    }
+    return "SELECT pg_catalog.set_config(v.name, v.value, false) FROM (VALUES " + listed +
+           ") v(name, value) JOIN pg_catalog.pg_settings s ON pg_catalog.lower(s.name) = v.name "
+           "WHERE s.source <> 'session'" +
+           rest;
+}
+
+settings_ptr settings_store::intern(value_list values) {
     for (auto& [name, value] : values) {
         std::ranges::transform(name, name.begin(), [](char c) {
             return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
@@ -82,7 +125,7 @@ settings_ptr settings_store::intern(std::vector<std::pair<std::string, std::stri
     }
     std::ranges::stable_sort(values, {}, [](const auto& v) { return v.first; });
     // Of equal names keep the last.
-    std::vector<std::pair<std::string, std::string>> unique;
+    value_list unique;
     for (auto& v : values) {
         if (!unique.empty() && unique.back().first == v.first) {
             unique.back() = std::move(v);
@@ -91,7 +134,7 @@ settings_ptr settings_store::intern(std::vector<std::pair<std::string, std::stri
         }
     }
     auto sql = make_apply_sql(unique);
-    std::vector<std::pair<std::string, std::string>> parsing;
+    value_list parsing;
     std::ranges::copy_if(unique, std::back_inserter(parsing),
                          [](const auto& v) { return may_change_parsing(v.first); });
     auto parsing_sql = make_apply_sql(parsing);

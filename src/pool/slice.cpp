@@ -2,7 +2,6 @@
 #include "pgweir/pool/slice.hpp"
 
 #include "pgweir/base/log.hpp"
-#include "pgweir/protocol/message_writer.hpp"
 
 #include <algorithm>
 #include <random>
@@ -26,6 +25,18 @@ std::int64_t stamp(base::time_point t) noexcept { return t.time_since_epoch().co
 
 // Does this state mean that the server is logged in and stays?
 bool is_live(state s) noexcept { return s != state::connecting && s != state::closing; }
+
+// True for as long as this lives, whatever is thrown meanwhile.
+class flag_set {
+public:
+    explicit flag_set(bool& flag) noexcept : flag_{flag} { flag_ = true; }
+    flag_set(const flag_set&) = delete;
+    flag_set& operator=(const flag_set&) = delete;
+    ~flag_set() { flag_ = false; }
+
+private:
+    bool& flag_;
+};
 
 bool has_settings(const server& s, const settings* wanted) noexcept {
     return s.applied() == wanted || (s.applied() == nullptr && wanted->values.empty());
@@ -180,17 +191,16 @@ void slice::serve_dialers() {
         if (why == directory::refusal::busy) {
             return;
         }
-        if (why != directory::refusal::none) {
-            // Idle servers have no use for it but to make room.
-            if (!idle_.empty()) {
-                return close_one_idle();
-            }
-            for (unsigned w = 0; w < home_.worker_count(); ++w) {
-                if (w != home_.index() && shelf_->board(w).idle.load() != 0) {
-                    return home_.tell(w, shelf_, [](slice& s) { s.close_one_idle(); });
-                }
+        if (why == directory::refusal::pool_full) {
+            // Idle servers have no use for it but to make room. One at a time: a backend may take
+            // a while to end.
+            if (shelf_->staying() == shelf_->size()) {
+                (void)close_idle_of(shelf_);
             }
             return;
+        }
+        if (why != directory::refusal::none) {
+            return evict(why);
         }
     }
 }
@@ -222,7 +232,7 @@ void slice::dispatch() {
     if (dispatching_) {
         return;
     }
-    dispatching_ = true;
+    const flag_set busy{dispatching_};
     while (!idle_.empty() && !waiters_.empty()) {
         auto& w = waiters_.front();
         auto& s = *pick(w.wanted_.get());
@@ -247,8 +257,18 @@ void slice::dispatch() {
         }
     }
     while (!idle_.empty() && move_to_older_waiter(idle_.front(), base::never)) {}
-    dispatching_ = false;
     publish();
+}
+
+void slice::verify_welcome(const settings* s, const parameter_set& told) {
+    for (const auto& [known, text] : welcomes_) {
+        if (known.get() == s || (s == nullptr && known->values.empty())) {
+            if (*text != told.messages()) {
+                welcomes_.clear();  // what changed for one may have changed for all
+            }
+            return;
+        }
+    }
 }
 
 std::shared_ptr<const std::string> slice::welcome_for(const settings* s) const {
@@ -268,11 +288,7 @@ void slice::learn_welcome(const settings_ptr& s, const parameter_set& parameters
     if (welcomes_.size() >= most) {
         welcomes_.clear();
     }
-    std::string text;
-    for (const auto& [name, value] : parameters.all()) {
-        protocol::append_parameter_status(text, name, value);
-    }
-    welcomes_.insert_or_assign(s, std::make_shared<const std::string>(std::move(text)));
+    welcomes_.insert_or_assign(s, std::make_shared<const std::string>(parameters.messages()));
 }
 
 void slice::refuse_all(const connect_failure& why) {
@@ -418,7 +434,13 @@ directory::refusal slice::connect_one(bool use_reserve, waiter* dialer) {
     }
     auto [right, why] = shelf_->home().take(*shelf_, use_reserve, pool_.max_parallel_connects);
     if (right) {
-        auto made = std::make_unique<server>(*this, std::move(right), target_, home_.next_id());
+        std::unique_ptr<server> made;
+        try {
+            made = std::make_unique<server>(*this, std::move(right), target_, home_.next_id());
+        } catch (...) {
+            --shelf_->connecting;  // a server takes itself off
+            throw;
+        }
         if (dialer != nullptr) {
             dequeue(*dialer);
             made->dedicate(*dialer);
@@ -447,21 +469,29 @@ void slice::evict(directory::refusal why) {
     if (now() - evicted_at_ > pool_.server_close_timeout) {
         evicting_ = 0;
     }
-    if (evicting_ >= waiting_count_) {
+    if (evicting_ >= waiting_count_ + dialers_.size()) {
         return;
     }
     const auto victim = shelf_->home().find_victim(*shelf_, why);
-    if (victim == nullptr) {
-        return;
+    if (victim != nullptr && close_idle_of(victim)) {
+        ++evicting_;
+        evicted_at_ = now();
+    }
+}
+
+// Asks a worker that has an idle server of the pool to close one. False: none has.
+bool slice::close_idle_of(const shelf_ptr& pool) {
+    if (pool == shelf_ && !idle_.empty()) {
+        close_one_idle();
+        return true;
     }
     for (unsigned w = 0; w < home_.worker_count(); ++w) {
-        if (victim->board(w).idle.load() != 0) {
-            ++evicting_;
-            evicted_at_ = now();
-            home_.tell(w, victim, [](slice& s) { s.close_one_idle(); });
-            return;
+        if (pool->board(w).idle.load() != 0) {
+            home_.tell(w, pool, [](slice& s) { s.close_one_idle(); });
+            return true;
         }
     }
+    return false;
 }
 
 void slice::close_one_idle() {
@@ -759,7 +789,12 @@ void slices::ask(unsigned worker, const shelf_ptr& s, unsigned count) {
     other.loop_.post([this, &other, s, count] {
         auto given = std::make_shared<slice::gift>();
         if (const auto it = other.slices_.find(s.get()); it != other.slices_.end()) {
-            *given = it->second->give_idle(count);
+            try {
+                *given = it->second->give_idle(count);
+            } catch (const std::exception& e) {
+                // Whoever asked must hear that nothing comes.
+                PGWEIR_LOG(err, "idle servers are not given away: {}", e.what());
+            }
         }
         loop_.post([this, s, count, given] {
             if (const auto it = slices_.find(s.get()); it != slices_.end()) {

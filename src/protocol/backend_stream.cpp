@@ -20,19 +20,20 @@ constexpr bool is_unasked(char type) noexcept {
     return type == 'N' || type == 'S' || type == 'A' || type == 'E';
 }
 
-void take_tag(tag_effect effect, session_marks& marks, origin owner, backend_listener& listener) {
+// Whoever asked for it: a client may have left before its query was run. What our own cleaning does
+// is forgotten when it is through.
+void take_tag(tag_effect effect, session_marks& marks, backend_listener& listener) {
     using e = tag_effect;
     const auto is = [effect](auto... kinds) { return ((effect == kinds) || ...); };
     if (is(e::deallocated)) {
         listener.on_deallocated();
     }
-    if (owner == origin::client) {
-        marks.dirty = marks.dirty || is(e::dirty, e::settings, e::prepared, e::deallocated);
-        marks.changes_parsing =
-            marks.changes_parsing || is(e::settings, e::prepared, e::deallocated);
-        marks.has_statements = marks.has_statements || is(e::prepared);
-        marks.permanent = marks.permanent || is(e::permanent);
-    }
+    const bool alters = is(e::settings, e::reset, e::prepared, e::deallocated);
+    marks.dirty = marks.dirty || alters || is(e::dirty);
+    marks.changes_parsing = marks.changes_parsing || alters;
+    marks.has_statements = marks.has_statements || is(e::prepared);
+    marks.permanent = marks.permanent || is(e::permanent);
+    marks.resets = marks.resets || is(e::reset, e::deallocated);
 }
 
 }  // namespace
@@ -51,7 +52,7 @@ bool backend_stream::inspect(char type,
             status_ = body[0];
             return true;
         case 'C':
-            take_tag(effect_of_tag(body.substr(0, body.find('\0'))), marks, owner, listener);
+            take_tag(effect_of_tag(body.substr(0, body.find('\0'))), marks, listener);
             return true;
         case 'S': {
             const auto name_end = body.find('\0');

@@ -4,6 +4,8 @@
 #include "protocol/sql_text.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
 #include <cstring>
 
 namespace pgweir::protocol {
@@ -35,24 +37,42 @@ bool names_temporary(std::string_view text) noexcept {
     }
 }
 
-// Cheap and vectorised: could any of the names be in here? Looks for one pair of neighbours that is
-// rare in SQL out of each name: se"t_c"onfig, a"dv"isory, te"mp", "U&", pg_settin"gs",
-// nex"tv"al.
+using chunk = unsigned char __attribute__((vector_size(16)));
+
+chunk load_lower(const char* p) noexcept {
+    chunk c;
+    std::memcpy(&c, p, sizeof c);
+    return c | static_cast<unsigned char>(0x20);
+}
+
+// Looks at 16 places for the letters below; reads `window` bytes.
+constexpr std::size_t window = sizeof(chunk) + 3;
+
+bool might_name_at(const char* p) noexcept {
+    const auto a = load_lower(p);
+    const auto b = load_lower(p + 1);
+    const auto see = (load_lower(p + 2) == 'e') & (load_lower(p + 3) == 'e');
+    const auto hits = ((a == ('_' | 0x20)) & (b == 'c')) | ((a == 'd') & (b == 'v')) |
+                      ((a == 'm') & (b == 'p')) | ((a == 'u') & (b == '&')) |
+                      ((a == 'g') & (b == 's')) | ((a == 't') & (b == 'v')) |
+                      ((a == 't') & (b == 's') & see);
+    std::array<std::uint64_t, sizeof(chunk) / sizeof(std::uint64_t)> halves;
+    std::memcpy(halves.data(), &hits, sizeof hits);
+    return (halves[0] | halves[1]) != 0;
+}
+
+// Could any of the names be in here? Every query is searched, so this looks only for neighbours
+// that are rare in SQL, 16 places at a time: se"t_c"onfig, a"dv"isory, te"mp", "U&", pg_settin"gs",
+// nex"tv"al, se"tsee"d.
 bool might_name(std::string_view text) noexcept {
-    const char* p = text.data();
-    const std::size_t n = text.size();
-    unsigned hits = 0;
-    for (std::size_t i = 0; i + 1 < n; ++i) {
-        const auto a = static_cast<unsigned char>(p[i] | 0x20);
-        const auto b = static_cast<unsigned char>(p[i + 1] | 0x20);
-        hits |= static_cast<unsigned>((a == ('_' | 0x20)) & (b == 'c'));
-        hits |= static_cast<unsigned>((a == 'd') & (b == 'v'));
-        hits |= static_cast<unsigned>((a == 'm') & (b == 'p'));
-        hits |= static_cast<unsigned>((a == 'u') & (b == '&'));
-        hits |= static_cast<unsigned>((a == 'g') & (b == 's'));
-        hits |= static_cast<unsigned>((a == 't') & (b == 'v'));
+    for (; text.size() >= window; text.remove_prefix(sizeof(chunk))) {
+        if (might_name_at(text.data())) {
+            return true;
+        }
     }
-    return hits != 0;
+    std::array<char, window> rest{};
+    std::memcpy(rest.data(), text.data(), text.size());
+    return might_name_at(rest.data());
 }
 
 }  // namespace
@@ -66,7 +86,7 @@ tag_effect effect_of_tag(std::string_view tag) noexcept {
         case 'S':
             // Not SELECT and SAVEPOINT, nor SET CONSTRAINTS, which ends with its transaction.
             return is("SET") ? tag_effect::settings : tag_effect::none;
-        case 'R': return is("RESET") ? tag_effect::settings : tag_effect::none;
+        case 'R': return is("RESET") ? tag_effect::reset : tag_effect::none;
         case 'D':
             if (is("DEALLOCATE ALL", "DISCARD ALL")) {
                 return tag_effect::deallocated;
@@ -98,8 +118,9 @@ text_effect names_session_state(std::string_view sql) noexcept {
         contains(sql, "pg_settings")) {
         return text_effect::settings;
     }
-    return contains(sql, "advisory") || contains(sql, "nextval") ? text_effect::dirty
-                                                                 : text_effect::none;
+    const bool is_dirty =
+        contains(sql, "advisory") || contains(sql, "nextval") || contains(sql, "setseed");
+    return is_dirty ? text_effect::dirty : text_effect::none;
 }
 
 text_effect session_probe::feed(std::string_view piece) noexcept {

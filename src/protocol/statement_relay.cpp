@@ -16,7 +16,7 @@ using kind = statement_relay::step::kind;
 const statement_ptr& decoy() {
     static const statement_ptr one = [] {
         auto s = std::make_shared<statement>();
-        s->name.append(shared_prefix) += '0';
+        s->name = decoy_statement;
         message_writer{s->parse}.begin('P').put_cstr(s->name).put_cstr("").put_int16(0).end();
         return s;
     }();
@@ -29,8 +29,6 @@ const std::string& parse_decoy_and_sync() {
 }
 
 constexpr std::string_view deallocate_decoy = "DEALLOCATE \"__pgweir_0\"";
-// Never the name of a statement: what follows the prefix of those is a number.
-constexpr std::string_view no_statement = "__pgweir_none";
 
 constexpr std::string_view close_unnamed_message{"C\0\0\0\x06S\0", 7};
 

@@ -15,6 +15,8 @@ namespace {
 
 // How long the last words may take to reach a client.
 constexpr auto closing_patience = std::chrono::seconds{2};
+// Longer than the pool keeps trying to pass a cancel request on.
+constexpr auto pass_patience = std::chrono::seconds{10};
 // How long PostgreSQL may take to obey a cancel request before the connection is given up.
 constexpr auto cancel_patience = std::chrono::seconds{5};
 
@@ -81,7 +83,7 @@ base::time_point client::deadline() const noexcept {
         case phase::authenticating:
         case phase::hashing: return after(login_since_, general.client_login);
         case phase::welcome_wait: return after(login_since_, slice_->timeouts().client_login);
-        case phase::closing: return since_ + closing_patience;
+        case phase::closing: return since_ + (passes_cancel_ ? pass_patience : closing_patience);
         case phase::local:
         case phase::refusing: return base::never;
         case phase::idle: return after(since_, slice_->timeouts().client_idle);

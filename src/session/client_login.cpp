@@ -139,6 +139,7 @@ void client::pass_cancel(const protocol::cancel_request& request) {
     if (!owner || *owner >= home_.all().workers.size()) {
         return leave(true);
     }
+    passes_cancel_ = true;
     enter(phase::closing);
     self_ = std::make_shared<client*>(this);
     const auto close = [weak = std::weak_ptr{self_}, &all = home_.all(),

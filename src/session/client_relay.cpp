@@ -75,10 +75,7 @@ void client::begin_wait() {
 
 void client::on_server(pool::lease server) try {
     if (is_dedicated_) {
-        std::string welcome;
-        for (const auto& [name, value] : server->parameters().all()) {
-            protocol::append_parameter_status(welcome, name, value);
-        }
+        const auto welcome = server->parameters().messages();
         begin_link(std::move(server));
         return send_welcome(welcome);
     }
@@ -279,6 +276,7 @@ void client::pump_server() {
     }
     if (replies.broken) {
         PGWEIR_LOG(err, "server {}: reply to nothing that was asked, closing", server.id());
+        server.marks().permanent = true;
         return fail(
             {.severity = "FATAL", .sqlstate = "08P01", .message = "the server broke the protocol"});
     }
@@ -319,7 +317,9 @@ client::passed client::pass_replies(std::string_view data) {
             p.settled = step.why == stop::idle;
             p.refused = on_ready(p.settled);
         }
-        if (step.to_client) {
+        if (step.why == stop::idle && step.to_client && server.has_overridden() && may_part()) {
+            p.sent = pass_restored(data.substr(0, step.size), out) && p.sent;
+        } else if (step.to_client) {
             // Its client must not see a transaction begin that is not going to be; nor our names.
             out.add(
                 data.substr(0, step.size - step.error - (p.refused ? protocol::ready_size : 0)));
@@ -342,6 +342,17 @@ client::passed client::pass_replies(std::string_view data) {
     p.sent = p.sent && (p.broken || p.refused ? out.send(channel_) : answer_known(out));
     slice_->traffic().bytes_sent += out.bytes();
     return p;
+}
+
+// The end of a transaction that has changed what ParameterStatus tells: the server will be cleaned,
+// so that is over. Said before the ReadyForQuery, behind which the client goes on.
+bool client::pass_restored(std::string_view replies, outgoing& out) {
+    out.add(replies.substr(0, replies.size() - protocol::ready_size));
+    const bool sent = out.send(channel_);
+    const auto restored = lease_->take_overridden();
+    out.add(restored);
+    out.add(replies.substr(replies.size() - protocol::ready_size));
+    return out.send(channel_) && sent;
 }
 
 // An error that names statements as servers know them.
@@ -391,12 +402,25 @@ bool client::on_settled() {
     if (!give_back()) {
         since_ = now();
         arm_timer();
+        // A server of its own goes back by itself: it was told at its login.
+        if (lease_->marks().resets && is_session() && !is_dedicated_ &&
+            lease_->backend().status() == 'I' && !lease_->restore_settings()) {
+            on_server_lost();
+            return true;
+        }
         return false;
     }
     if (phase_ == phase::idle && channel_.has_input() && !channel_.has_backlog()) {
         pump_idle();
     }
     return true;
+}
+
+// Does nothing but what is asked and owed keep the client with its server?
+bool client::may_part() const noexcept {
+    return !is_session() && frontend_.at_boundary() &&
+           (statements_ == nullptr || !statements_->is_tied()) &&
+           !lease_->channel().has_backlog() && lease_->backend().status() == 'I';
 }
 
 // Ends the lease if nothing is under way that needs it. True when it did, or the client is gone.
@@ -409,8 +433,7 @@ bool client::give_back() {
         on_drain();
         return true;
     }
-    if (is_session() || !frontend_.at_boundary() ||
-        (statements_ != nullptr && statements_->is_tied()) || lease_->channel().has_backlog()) {
+    if (!may_part()) {
         return false;
     }
     awaits_replies_ = false;

@@ -63,7 +63,7 @@ public:
     // Brings an idle server into the state `w` asks for; then the slice hands it over.
     void prepare_for(waiter& w);
     // The waiter it is being prepared for has left.
-    void forget_waiter() noexcept { set_preparing(nullptr); }
+    void forget_waiter();
     // A server idle for long proves that it is alive by answering a Sync.
     void check();
     enum class ending : std::uint8_t {
@@ -103,6 +103,13 @@ public:
 
     [[nodiscard]] metrics::server_state state() const noexcept { return state_; }
     [[nodiscard]] const parameter_set& parameters() const noexcept { return parameters_; }
+    // Has the holder's session changed what ParameterStatus tells?
+    [[nodiscard]] bool has_overridden() const noexcept { return !overridden_.empty(); }
+    // The ParameterStatus messages that take that back: cleaning will. Forgets it.
+    [[nodiscard]] std::string take_overridden();
+    // After the holder's RESET or DISCARD ALL (session_marks::resets), between two requests: sets
+    // again what it asked for at startup. False: the connection broke.
+    [[nodiscard]] bool restore_settings();
     [[nodiscard]] const settings* applied() const noexcept { return settings_.get(); }
     [[nodiscard]] const target& where() const noexcept { return *target_; }
     [[nodiscard]] base::time_point born() const noexcept { return born_; }
@@ -140,6 +147,9 @@ private:
     void set_preparing(waiter* w) noexcept;
     [[nodiscard]] waiter* take_waiter() noexcept;
     void ask(std::string_view sql);
+    [[nodiscard]] bool put_query(std::string_view sql);
+    void forget_changes();
+    [[nodiscard]] bool is_quiet() const noexcept;
     void become_available();
     void clean();
     void settle();
@@ -170,6 +180,8 @@ private:
     protocol::session_marks marks_;
     protocol::server_statements statements_;
     parameter_set parameters_;
+    using parameter = std::pair<std::string, std::string>;
+    std::vector<parameter> overridden_;  // as it was before the holder changed it
     std::int32_t pid_ = 0;
     std::string key_;
 
@@ -181,7 +193,10 @@ private:
     startup_parameters own_startup_;
     server_user* user_ = nullptr;
     bool dying_ = false;
-    unsigned cancels_ = 0;  // cancel requests under way
+    bool cleans_ = false;  // while cleaning: the session is cleaned, not only set up for a waiter
+    bool was_dirty_ = false;  // has been cleaned before
+    bool cut_ = false;        // its last client left in the middle of a message to it
+    unsigned cancels_ = 0;    // cancel requests under way
     std::vector<std::shared_ptr<void>> cancel_holds_;
     bool was_cancelled_ = false;  // one was sent since the last proof that none is pending
     net::descriptor in_transit_;  // the socket, between two workers

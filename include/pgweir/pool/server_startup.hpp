@@ -20,6 +20,8 @@ public:
     [[nodiscard]] const std::vector<std::pair<std::string, std::string>>& all() const noexcept {
         return values_;
     }
+    // As ParameterStatus messages, in the order in which the names came first.
+    [[nodiscard]] std::string messages() const;
 
 private:
     std::vector<std::pair<std::string, std::string>> values_;

@@ -29,8 +29,13 @@ using settings_ptr = std::shared_ptr<const settings>;
 // What is removed of a server's session: its settings only, all but prepared statements, or all.
 enum class cleansing : std::uint8_t { settings, session, all };
 // What a used server runs before its next client, as one implicit transaction: removes what
-// sessions leave behind, then sets `next` (may be null: nothing).
-[[nodiscard]] std::string preparation_sql(cleansing what, const settings* next);
+// sessions leave behind, then sets `next` (may be null: nothing). `seed`, random and from -1 to 1,
+// replaces what a client may have made of random().
+[[nodiscard]] std::string preparation_sql(cleansing what, const settings* next, double seed);
+// Sets again those of `s` that a client's own RESET or DISCARD ALL took back: PostgreSQL would
+// return to what the client asked for at startup. `login_role`: whom the server logged in as. Empty
+// when there is nothing to set.
+[[nodiscard]] std::string restoring_sql(const settings& s, std::string_view login_role);
 
 // Interns settings. Any thread. Entries live as long as somebody holds them.
 class settings_store {

@@ -109,6 +109,11 @@ public:
     void on_left(metrics::server_state s) noexcept;
     void on_state(metrics::server_state from, metrics::server_state to) noexcept;
     void on_parameters_changed() { welcomes_.clear(); }
+    // A clean server with these settings (null: none) tells this: is it what clients are told?
+    void verify_welcome(const settings* s, const parameter_set& told);
+    // A server that is as new refused these settings; others are believed then.
+    void note_refused(const settings_ptr& s) { refused_ = s; }
+    [[nodiscard]] bool was_refused(const settings_ptr& s) const noexcept { return refused_ == s; }
     void on_gone();
     void requeue(waiter& w);  // the server that was being prepared for it broke
     void on_lost(waiter& w);  // the server of its own is not going to be
@@ -145,6 +150,7 @@ private:
     [[nodiscard]] unsigned patient_waiters() const noexcept;
     unsigned ask_others(unsigned wanted);
     void evict(directory::refusal why);
+    [[nodiscard]] bool close_idle_of(const shelf_ptr& pool);
     void hand_over(server& s, gift& to);
     void keep_minimum();
     void retire_old();
@@ -174,6 +180,7 @@ private:
     unsigned residents_ = 0;
     unsigned preparing_ = 0;  // servers being prepared for a waiter
     unsigned asked_ = 0;      // servers that other workers were asked for and have not refused
+    settings_ptr refused_;  // those that PostgreSQL refused last
     unsigned evicting_ = 0;   // other pools' servers that close for our sake
     base::time_point evicted_at_{};
     std::array<unsigned, metrics::server_state_count> states_{};

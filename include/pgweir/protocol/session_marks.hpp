@@ -10,7 +10,7 @@ namespace pgweir::protocol {
 // How SQL text that is run affects its session; see names_session_state().
 enum class text_effect : std::uint8_t {
     none,
-    dirty,     // advisory locks, nextval
+    dirty,     // advisory locks, nextval, setseed
     settings,  // all others: what another SQL text means may depend on it
 };
 
@@ -20,6 +20,7 @@ struct session_marks {
     bool permanent = false;           // cannot be cleaned: must be closed instead
     bool changes_parsing = false;     // dirty by something that lets SQL text mean something else
     bool has_statements = false;      // dirty by prepared statements under names of its clients
+    bool resets = false;              // settings may be back at what the session began with
     std::uint64_t unnamed_owner = 0;  // client whose unnamed statement it may hold; 0: nobody's
     std::uint64_t unnamed_count = 0;  // and which of all that this client has parsed
 
@@ -34,16 +35,18 @@ enum class tag_effect : std::uint8_t {
     none,
     dirty,        // session state that the cleaning statements remove
     settings,     // the same, and it decides how SQL text is understood
+    reset,        // the same: settings are back at what the session began with
     prepared,     // the same, and maybe prepared statements
-    deallocated,  // the same, and all prepared statements are gone
+    deallocated,  // as reset, and all prepared statements are gone
     permanent,    // LOAD: nothing but a new connection removes it
 };
 [[nodiscard]] tag_effect effect_of_tag(std::string_view tag) noexcept;
 
 // Does this SQL text name something that changes the session although its tag does not tell:
 // set_config, pg_settings (an UPDATE of it sets), advisory locks, temporary objects, nextval (which
-// lastval tells later), or identifiers spelled with Unicode escapes, which could be any of these?
-// May answer yes too often, never too seldom for these names.
+// lastval tells later), setseed (which lets others foresee random()), or identifiers spelled with
+// Unicode escapes, which could be any of these? May answer yes too often, never too seldom for
+// these names.
 [[nodiscard]] text_effect names_session_state(std::string_view sql) noexcept;
 
 // The same for text that comes in pieces.

@@ -13,6 +13,10 @@ namespace pgweir::protocol {
 
 // Names of shared statements on servers begin so. A client's own name that does is never passed on.
 inline constexpr std::string_view shared_prefix = "__pgweir_";
+// Of these, two that are no statement of clients: one that is never there, and one that is there to
+// be in the way; PostgreSQL's errors about them are what we asked for.
+inline constexpr std::string_view no_statement = "__pgweir_none";
+inline constexpr std::string_view decoy_statement = "__pgweir_0";
 
 // Immutable but for its counter. Clients that prepare the same text with the same parameter types
 // in the same scope hold the same object, and so share one statement on each server.

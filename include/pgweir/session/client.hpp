@@ -109,12 +109,14 @@ private:
         bool broken = false;   // the server does not keep to the protocol
     };
     passed pass_replies(std::string_view data);
+    [[nodiscard]] bool pass_restored(std::string_view replies, outgoing& out);
     [[nodiscard]] bool pass_error(std::string_view message, outgoing& out);
     void add_known(outgoing& out);
     [[nodiscard]] bool answer_known(outgoing& out);
     bool on_ready(bool settled);
     void on_batch_paused();
     bool on_settled();
+    [[nodiscard]] bool may_part() const noexcept;
     bool give_back();
     void read_on();
     void on_server_lost();
@@ -151,6 +153,7 @@ private:
     phase phase_ = phase::startup;
     bool dead_ = false;            // buried, and only waits for the turn to end
     bool awaits_replies_ = false;  // reading stopped until some have come
+    bool passes_cancel_ = false;   // a CancelRequest that PostgreSQL has not taken yet
     bool cancelled_ = false;       // query timeout: our cancel request is out
     bool is_dedicated_ = false;    // a replication connection: one server, to the end
     bool local_busy_ = false;      // the console waits for other threads

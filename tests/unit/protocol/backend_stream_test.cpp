@@ -188,11 +188,27 @@ TEST(command_tag, of_load_makes_the_session_useless) {
     EXPECT_TRUE(r.marks.permanent);
 }
 
-TEST(command_tag, of_the_pooler_marks_nothing) {
-    auto r = owing({request::query}, origin::pooler);
+TEST(command_tag, marks_the_session_although_the_client_has_left) {
+    auto r = owing({request::query, request::query});
     r.has_client = false;
+    r.server(message('C', "PREPARE\0"sv) + server_message('Z') + message('C', "LOAD\0"sv));
+    EXPECT_TRUE(r.marks.dirty);
+    EXPECT_TRUE(r.marks.has_statements);
+    EXPECT_TRUE(r.marks.permanent);
+}
+
+TEST(command_tag, tells_what_may_have_taken_settings_back) {
+    for (const auto tag : {"RESET\0"sv, "DISCARD ALL\0"sv}) {
+        auto r = owing({request::query});
+        r.server(message('C', tag));
+        EXPECT_TRUE(r.marks.resets) << tag;
+    }
+}
+
+TEST(command_tag, of_set_takes_nothing_back) {
+    auto r = owing({request::query});
     r.server(message('C', "SET\0"sv));
-    EXPECT_FALSE(r.marks.dirty);
+    EXPECT_FALSE(r.marks.resets);
 }
 
 TEST(command_tag, without_its_terminator_is_harmless) {

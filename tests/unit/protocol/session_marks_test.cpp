@@ -28,7 +28,7 @@ TEST_P(tag_that_leaves_nothing, marks_nothing) {
 INSTANTIATE_TEST_SUITE_P(tags,
                          tag_that_leaves_state,
                          ::testing::Values(tag{"SET", tag_effect::settings},
-                                           tag{"RESET", tag_effect::settings},
+                                           tag{"RESET", tag_effect::reset},
                                            tag{"LISTEN", tag_effect::dirty},
                                            tag{"UNLISTEN", tag_effect::dirty},
                                            tag{"PREPARE", tag_effect::prepared},
@@ -153,7 +153,8 @@ INSTANTIATE_TEST_SUITE_P(texts,
                                            "temp",
                                            "temporary",
                                            "update pg_settings set setting = 1",
-                                           "select nextval('s')"));
+                                           "select nextval('s')",
+                                           "select setseed(0.5)"));
 INSTANTIATE_TEST_SUITE_P(texts,
                          text_that_names_nothing,
                          ::testing::Values("",
@@ -169,6 +170,7 @@ INSTANTIATE_TEST_SUITE_P(texts,
                                            "select advice from t",
                                            "select u & 1",
                                            "select 'simple', 'example', 'computer'",
+                                           "select setsee from events where seeds",
                                            "select \xc3\xa4temp\xc3\xa4 from t",
                                            "select temporaryx from t"));
 
@@ -182,6 +184,7 @@ TEST(effect_of_text, tells_what_may_change_the_meaning_of_others) {
     for (const auto& [sql, effect] :
          {known_effect{"select pg_advisory_lock(1)", text_effect::dirty},
           known_effect{"select nextval('s')", text_effect::dirty},
+          known_effect{"select setseed(0.5)", text_effect::dirty},
           known_effect{"select set_config('a.b', 'c', false)", text_effect::settings},
           known_effect{"create temp table t ()", text_effect::settings},
           known_effect{"update pg_settings set setting = 1", text_effect::settings},
