@@ -147,11 +147,12 @@ bool begins_harmlessly(std::string_view sql) noexcept {
         "begin",  "start",     "commit",  "end",    "abort", "rollback",
         "merge",  "savepoint", "release", "table",  "fetch"};
     const auto text = skip_space(sql);
-    const auto word =
-        text.substr(0, static_cast<std::size_t>(
-                           std::ranges::find_if_not(text, continues_identifier) - text.begin()));
-    const auto is = [word](std::string_view w) { return std::ranges::equal(word, w, {}, lower); };
-    if (std::ranges::none_of(harmless, is)) {
+    std::array<char, 10> word;  // longer than the longest of them
+    std::size_t size = 0;
+    for (; size < std::min(word.size(), text.size()) && continues_identifier(text[size]); ++size) {
+        word[size] = lower(text[size]);
+    }
+    if (std::ranges::find(harmless, std::string_view{word.data(), size}) == harmless.end()) {
         return false;
     }
     const auto end = text.find(';');
