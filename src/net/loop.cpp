@@ -31,8 +31,9 @@ void empty(std::vector<std::unique_ptr<mortal>>& graves) {
 
 }  // namespace
 
-loop::loop()
-    : now_{base::steady::now()},
+loop::loop(base::clock c)
+    : clock_{c},
+      now_{clock_()},
       timers_{now_},
       scratch_storage_(scratch_size),
       scratch_{scratch_storage_} {
@@ -146,7 +147,7 @@ void loop::wait() {
         timeout = static_cast<int>(std::clamp<long>(ms.count(), 0, 60'000));
     }
     const int n = ::epoll_wait(epoll_, raw, batch, timeout);
-    now_ = base::steady::now();
+    now_ = clock_();
     event_count_ = std::max(n, 0);
     for (int i = 0; i < event_count_; ++i) {
         events_[static_cast<std::size_t>(i)] = {static_cast<stream*>(raw[i].data.ptr),

@@ -33,8 +33,8 @@ public:
     // the second-level cache together with what it is copied from.
     static constexpr std::size_t scratch_size = 64 * 1024;
 
-    // Throws std::system_error when the kernel gives no descriptors.
-    loop();
+    // Throws std::system_error when the kernel gives no descriptors. `c` is asked once a turn.
+    explicit loop(base::clock c = base::steady::now);
     ~loop();
     loop(const loop&) = delete;
     loop& operator=(const loop&) = delete;
@@ -69,6 +69,7 @@ private:
     void remove(stream& s, int fd) noexcept;
     void call_again(stream& s) { again_.push_back(s); }
 
+    const base::clock clock_;
     int epoll_ = -1;
     int wake_ = -1;
     base::time_point now_;

@@ -1,6 +1,7 @@
 // Turns of an event loop: readiness, tasks, fairness, and things that die in between.
 #include "pgweir/net/loop.hpp"
 
+#include "net/manual_clock.hpp"
 #include "net/sockets.hpp"
 
 #include <gtest/gtest.h>
@@ -447,6 +448,19 @@ TEST(loop, knows_what_time_it_is_in_a_turn) {
     loop_thread worker;
     const auto before = base::steady::now();
     EXPECT_GE(worker.call([&worker] { return worker.loop.now(); }), before);
+}
+
+TEST(loop, goes_by_the_clock_it_was_given) {
+    struct counter final : timer {
+        int rings = 0;
+        void on_timer() override { ++rings; }
+    } c;
+    loop_thread worker{manual_clock::now};
+    worker.call([&] { worker.loop.timers().set(c, worker.loop.now() + 1h); });
+    manual_clock::advance(59min);
+    EXPECT_EQ(worker.call([&c] { return c.rings; }), 0);
+    manual_clock::advance(2min);
+    EXPECT_EQ(worker.call([&c] { return c.rings; }), 1);
 }
 
 }  // namespace

@@ -73,12 +73,17 @@ struct recorder : io_handler {
 // A loop that runs while this lives.
 class loop_thread {
 public:
-    loop_thread() = default;
+    explicit loop_thread(base::clock c = base::steady::now) : loop{c} {}
     loop_thread(const loop_thread&) = delete;
     loop_thread& operator=(const loop_thread&) = delete;
-    ~loop_thread() {
-        loop.stop();
-        thread_.join();
+    ~loop_thread() { stop(); }
+
+    // What belongs to the loop may be touched by others afterwards.
+    void stop() {
+        if (thread_.joinable()) {
+            loop.stop();
+            thread_.join();
+        }
     }
 
     // Runs `f` on the loop's thread and waits for its result. Whatever became readable before the
