@@ -120,12 +120,12 @@ void server::start() {
         return;
     }
     const bool accepted = home.all().names.submit(
-        [weak = std::weak_ptr{self_}, where = target_, &loop = home.loop()] {
+        [weak = std::weak_ptr{self_}, where = target_, &all = home.all(), &loop = home.loop()] {
             if (weak.expired()) {
                 return;  // it gave up meanwhile
             }
             std::string error;
-            auto found = net::resolve(where->host, where->port, error);
+            auto found = all.look_up(where->host, where->port, error);
             loop.post([weak, found = std::move(found), error = std::move(error)]() mutable {
                 const auto alive = weak.lock();
                 if (!alive || (*alive)->state_ != phase::connecting) {

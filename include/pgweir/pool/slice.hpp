@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pgweir/config/snapshot.hpp"
+#include "pgweir/net/address.hpp"
 #include "pgweir/net/background.hpp"
 #include "pgweir/pool/key_ring.hpp"
 #include "pgweir/pool/server.hpp"
@@ -222,8 +223,14 @@ public:
         directory pools;
         settings_store settings;
         key_ring keys{2};
-        net::background names{4, 4096};  // name look-ups; a slow one must not stop the others
-        std::vector<slices*> workers;    // complete before any of them runs
+        // Finds the addresses of a name, as net::resolve() does. Called on the threads of `names`;
+        // set before any worker runs.
+        std::function<std::vector<net::address>(
+            const std::string& host, std::uint16_t port, std::string& error)>
+            look_up = net::resolve;
+        static constexpr unsigned name_threads = 4;  // a slow look-up must not stop the others
+        net::background names{name_threads, 4096};
+        std::vector<slices*> workers;  // complete before any of them runs
     };
 
     slices(shared& all, net::loop& l, unsigned index);
