@@ -1,0 +1,183 @@
+// What goes wrong for one client, such as want of memory, ends that one only.
+#include "net/sockets.hpp"
+#include "pgweir/protocol/frame.hpp"
+#include "pgweir/protocol/message_writer.hpp"
+#include "pgweir/protocol/startup.hpp"
+#include "pgweir/session/worker.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+#include <new>
+#include <string>
+#include <string_view>
+#include <sys/time.h>
+#include <utility>
+#include <vector>
+
+namespace pgweir::session {
+namespace {
+
+// Answers a query with a bare ReadyForQuery, unless it asks for a failure.
+class frail_session final : public local_session {
+public:
+    void welcome(std::string&) override {}
+    local_outcome on_bytes(std::string_view in, std::string& out) override {
+        if (in.find("fail at once") != std::string_view::npos) {
+            throw std::bad_alloc{};
+        }
+        protocol::append_ready(out, 'I');
+        return {};
+    }
+    local_outcome on_report(const metrics::report&,
+                            const config::snapshot&,
+                            std::string&) override {
+        return {};
+    }
+    local_outcome on_reload(const reload_outcome&, std::string&) override { return {}; }
+};
+
+class frail_service final : public local_service {
+public:
+    [[nodiscard]] bool serves(std::string_view database) const override {
+        if (database == "cursed") {
+            throw std::bad_alloc{};
+        }
+        return database == "frail";
+    }
+    [[nodiscard]] std::unique_ptr<local_session> open(config::console_role) const override {
+        return std::make_unique<frail_session>();
+    }
+};
+
+// A client's end of a connection. Reading waits, and ends with the connection.
+class remote_client {
+public:
+    // Connects and sends its startup packet.
+    remote_client(worker& w, std::string_view database) {
+        net::socket_pair sockets;
+        const timeval limit{30, 0};
+        ::setsockopt(sockets.peer.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        w.accept(sockets.ours.release());
+        fd_ = std::move(sockets.peer);
+        std::string packet;
+        protocol::message_writer{packet}
+            .begin_untyped()
+            .put_int32(protocol::protocol_3_0)
+            .put_cstr("user")
+            .put_cstr("alice")
+            .put_cstr("database")
+            .put_cstr(database)
+            .put_cstr("")
+            .end();
+        net::write_all(fd_, packet);
+    }
+
+    void say(char type, std::string_view text) {
+        std::string message;
+        protocol::message_writer{message}.begin(type).put_cstr(text).end();
+        net::write_all(fd_, message);
+    }
+    // Reads up to a ReadyForQuery; false when the connection ends before.
+    bool read_ready() {
+        for (;;) {
+            const auto header = net::read_exactly(fd_, protocol::header_size);
+            if (header.size() < protocol::header_size) {
+                return false;
+            }
+            const auto f = protocol::read_frame(header.data());
+            net::read_exactly(fd_, f.size - protocol::header_size);
+            if (f.type == 'Z') {
+                return true;
+            }
+        }
+    }
+    // Does the connection end before it is ready again?
+    bool is_ended() {
+        char c;
+        return !read_ready() && ::recv(fd_.get(), &c, 1, 0) == 0;
+    }
+
+private:
+    net::descriptor fd_;
+};
+
+class client_failure : public ::testing::Test {
+protected:
+    client_failure() {
+        auto& u = snapshot_->users["alice"];
+        u.name = "alice";
+        u.console = config::console_role::admin;
+        snapshot_->databases["cursed"].name = "cursed";
+        snapshot_->auth.method = config::login_method::trust;
+        fleet_.services = &service_;
+        fleet_.max_clients = fleet_.max_login_clients = 10;
+    }
+
+    void start(unsigned workers = 1) {
+        for (unsigned i = 0; i < workers; ++i) {
+            workers_.push_back(std::make_unique<worker>(fleet_, i, snapshot_));
+        }
+        for (const auto& w : workers_) {
+            w->start();
+        }
+    }
+    // A client that has logged in.
+    remote_client newcomer() {
+        remote_client c{*workers_.front(), "frail"};
+        EXPECT_TRUE(c.read_ready());
+        return c;
+    }
+
+    frail_service service_;
+    std::shared_ptr<config::snapshot> snapshot_ = std::make_shared<config::snapshot>();
+    fleet fleet_;
+    std::vector<std::unique_ptr<worker>> workers_;
+};
+
+class request_failure : public client_failure, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(request_failure, ends_its_connection) {
+    start();
+    auto c = newcomer();
+    c.say('Q', GetParam());
+    EXPECT_TRUE(c.is_ended());
+}
+
+TEST_P(request_failure, leaves_others_in_peace) {
+    start();
+    auto other = newcomer();
+    auto c = newcomer();
+    c.say('Q', GetParam());
+    EXPECT_TRUE(c.is_ended());
+    other.say('Q', "select 1");
+    EXPECT_TRUE(other.read_ready());
+}
+
+TEST_P(request_failure, leaves_no_client_that_counts) {
+    start();
+    auto c = newcomer();
+    c.say('Q', GetParam());
+    EXPECT_TRUE(c.is_ended());
+    workers_.front()->stop();
+    EXPECT_EQ(fleet_.clients, 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(any,
+                         request_failure,
+                         ::testing::Values("fail at once"),
+                         [](const auto& i) {
+                             std::string name = i.param;
+                             std::ranges::replace(name, ' ', '_');
+                             return name;
+                         });
+
+TEST_F(client_failure, while_logging_in_ends_the_connection) {
+    start();
+    remote_client c{*workers_.front(), "cursed"};
+    EXPECT_TRUE(c.is_ended());
+}
+
+}  // namespace
+}  // namespace pgweir::session
