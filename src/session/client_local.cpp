@@ -4,6 +4,8 @@
 #include "pgweir/session/client.hpp"
 #include "session/client_state.hpp"
 
+#include <exception>
+
 namespace pgweir::session {
 
 // --- the console
@@ -40,8 +42,12 @@ void client::take(const local_outcome& o, std::string& out) {
     }
     // The answer comes later, and this client may be gone by then.
     const auto resume = [weak = std::weak_ptr{self_}](auto&& answer) {
-        if (const auto alive = weak.lock()) {
-            auto& c = **alive;
+        const auto alive = weak.lock();
+        if (!alive) {
+            return;
+        }
+        auto& c = **alive;
+        try {
             c.local_busy_ = false;
             if (c.phase_ != phase::local) {
                 return;  // its last words have been said
@@ -52,6 +58,8 @@ void client::take(const local_outcome& o, std::string& out) {
             if (c.phase_ == phase::local) {
                 c.pump_local();
             }
+        } catch (const std::exception& e) {
+            c.give_up(e);
         }
     };
     switch (o.what) {

@@ -47,13 +47,18 @@ void client::begin(worker& home, int fd) {
 }
 
 void client::resume(worker& home, arrival a) {
+    client* owned_by_itself = nullptr;
     try {
         auto made = std::unique_ptr<client>{new client{home, a.fd.release()}};
         made->in_all_ = std::move(a.in_all);
         made->in_login_ = std::move(a.in_login);
         made->channel_.keep(a.unread);
-        made.release()->begin_login(std::move(a.startup));
+        owned_by_itself = made.release();
+        owned_by_itself->begin_login(std::move(a.startup));
     } catch (const std::exception& e) {
+        if (owned_by_itself != nullptr) {
+            return owned_by_itself->give_up(e);
+        }
         PGWEIR_LOG(err, "cannot take over a client: {}", e.what());
     }
 }
@@ -279,13 +284,8 @@ void client::take(auth::client_login::step s) {
             const bool accepted = home_.all().pools.keys.derive(
                 login_->dialogue->request(), home_.loop(),
                 [weak = std::weak_ptr{self_}](const auth::scram_keys& keys) {
-                    const auto alive = weak.lock();
-                    if (alive && (*alive)->phase_ == phase::hashing) {
-                        (*alive)->enter(phase::authenticating);
-                        (*alive)->take((*alive)->login_->dialogue->on_hashed(keys));
-                        if ((*alive)->phase_ == phase::authenticating) {
-                            (*alive)->read_login();
-                        }
+                    if (const auto alive = weak.lock()) {
+                        (*alive)->on_hashed(keys);
                     }
                 });
             if (!accepted) {
@@ -304,6 +304,18 @@ void client::take(auth::client_login::step s) {
                          .detail = why.detail});
         }
     }
+}
+
+void client::on_hashed(const auth::scram_keys& keys) try {
+    if (phase_ == phase::hashing) {
+        enter(phase::authenticating);
+        take(login_->dialogue->on_hashed(keys));
+        if (phase_ == phase::authenticating) {
+            read_login();
+        }
+    }
+} catch (const std::exception& e) {
+    give_up(e);
 }
 
 void client::on_authenticated() {

@@ -86,6 +86,7 @@ private:
     void begin_login(protocol::startup_message m);
     void read_login();
     void take(auth::client_login::step s);
+    void on_hashed(const auth::scram_keys& keys);
     void on_authenticated();
     void open_pool();
     void ask_for_welcome();

@@ -1,5 +1,6 @@
 // What goes wrong for one client, such as want of memory, ends that one only.
 #include "net/sockets.hpp"
+#include "pgweir/auth/scram_keys.hpp"
 #include "pgweir/protocol/frame.hpp"
 #include "pgweir/protocol/message_writer.hpp"
 #include "pgweir/protocol/startup.hpp"
@@ -8,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <new>
 #include <string>
@@ -27,15 +29,23 @@ public:
         if (in.find("fail at once") != std::string_view::npos) {
             throw std::bad_alloc{};
         }
+        if (in.find("fail with a report") != std::string_view::npos) {
+            return {local_outcome::kind::wait_for_report, 0};
+        }
+        if (in.find("fail with a reload") != std::string_view::npos) {
+            return {local_outcome::kind::wait_for_reload, 0};
+        }
         protocol::append_ready(out, 'I');
         return {};
     }
     local_outcome on_report(const metrics::report&,
                             const config::snapshot&,
                             std::string&) override {
-        return {};
+        throw std::bad_alloc{};
     }
-    local_outcome on_reload(const reload_outcome&, std::string&) override { return {}; }
+    local_outcome on_reload(const reload_outcome&, std::string&) override {
+        throw std::bad_alloc{};
+    }
 };
 
 class frail_service final : public local_service {
@@ -112,6 +122,7 @@ protected:
         snapshot_->databases["cursed"].name = "cursed";
         snapshot_->auth.method = config::login_method::trust;
         fleet_.services = &service_;
+        fleet_.reload = [](const std::function<void(reload_outcome)>& done) { done({}); };
         fleet_.max_clients = fleet_.max_login_clients = 10;
     }
 
@@ -166,7 +177,9 @@ TEST_P(request_failure, leaves_no_client_that_counts) {
 
 INSTANTIATE_TEST_SUITE_P(any,
                          request_failure,
-                         ::testing::Values("fail at once"),
+                         ::testing::Values("fail at once",
+                                           "fail with a report",
+                                           "fail with a reload"),
                          [](const auto& i) {
                              std::string name = i.param;
                              std::ranges::replace(name, ' ', '_');
@@ -176,6 +189,24 @@ INSTANTIATE_TEST_SUITE_P(any,
 TEST_F(client_failure, while_logging_in_ends_the_connection) {
     start();
     remote_client c{*workers_.front(), "cursed"};
+    EXPECT_TRUE(c.is_ended());
+}
+
+TEST_F(client_failure, behind_a_password_s_hashing_ends_the_connection) {
+    snapshot_->auth.method = config::login_method::password;
+    snapshot_->users["alice"].password =
+        base::secret{auth::make_scram_verifier("pencil", "salt", 1).to_string()};
+    start();
+    remote_client c{*workers_.front(), "cursed"};
+    c.say('p', "pencil");
+    EXPECT_TRUE(c.is_ended());
+}
+
+TEST_F(client_failure, on_the_worker_it_was_moved_to_ends_the_connection) {
+    snapshot_->databases["cursed"].pool.size = 1;
+    start(2);
+    const auto home = pool::slices::homes_of({"cursed", "alice"}, 1, 2).front();
+    remote_client c{*workers_[1 - home], "cursed"};
     EXPECT_TRUE(c.is_ended());
 }
 
