@@ -34,7 +34,8 @@ void raise_descriptor_limit(const config::snapshot& snapshot) {
     for (const auto& [name, d] : snapshot.databases) {
         servers += d.pool.size + d.pool.reserve_size;
     }
-    const auto wanted = snapshot.limits.max_clients + servers + 100;
+    const auto wanted =
+        snapshot.limits.max_clients + snapshot.limits.max_login_clients + servers + 100;
     if (limit.rlim_cur < wanted) {
         PGWEIR_LOG(
             warn,

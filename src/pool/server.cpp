@@ -24,14 +24,11 @@ constexpr auto cancel_again = std::chrono::milliseconds{100};
 // A message while logging in is small; what claims more is not PostgreSQL.
 constexpr std::size_t max_login_message = 64 * 1024;
 
-base::time_point expiry(base::time_point born, config::milliseconds lifetime) {
-    if (lifetime.count() == 0) {
-        return base::never;
-    }
-    // Spread over the last third, so that connections made together do not end together.
+// From 0.7 to 1: the part of server_lifetime that a server lives. Those made together do not end
+// together.
+double share_of_lifetime() {
     thread_local std::minstd_rand random{std::random_device{}()};
-    std::uniform_real_distribution<double> share{0.7, 1.0};
-    return born + std::chrono::duration_cast<base::duration>(lifetime * share(random));
+    return std::uniform_real_distribution<double>{0.7, 1.0}(random);
 }
 
 // From -1 to 1, not to be foreseen.
@@ -72,6 +69,7 @@ server::server(slice& home, permit right, target_ptr where, std::uint64_t id)
       permit_{std::move(right)},
       target_{std::move(where)},
       id_{id},
+      share_{share_of_lifetime()},
       born_{home.home().loop().now()},
       last_used_{born_},
       proven_{born_},
@@ -79,7 +77,6 @@ server::server(slice& home, permit right, target_ptr where, std::uint64_t id)
       self_{std::make_shared<server*>(this)} {
     slice_->enlist(*this);
     slice_->on_joined(state_);
-    expires_ = expiry(born_, home.pool().server_lifetime);
 }
 
 server::~server() {
@@ -87,6 +84,13 @@ server::~server() {
     if (slice_ != nullptr) {
         slice_->on_left(state_);
     }
+}
+
+base::time_point server::expires() const noexcept {
+    const auto lifetime = slice_->pool().server_lifetime;
+    return lifetime.count() == 0
+               ? base::never
+               : born_ + std::chrono::duration_cast<base::duration>(lifetime * share_);
 }
 
 void server::enter(phase next) {

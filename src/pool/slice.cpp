@@ -59,9 +59,11 @@ slice::slice(slices& home, shelf_ptr s)
     : home_{home},
       shelf_{std::move(s)},
       traffic_{&home.traffic_of(shelf_->key.database)},
-      statements_{home.index()} {}
+      statements_{home.index(), home.statements_made} {}
 
 slice::~slice() {
+    // A server that has been here may come back to the slice that is made next.
+    home_.statements_made = std::max(home_.statements_made, statements_.made());
     while (!waiters_.empty()) {
         dequeue(waiters_.front());
     }
@@ -421,6 +423,9 @@ void slice::want_servers() {
     }
     if (waiting_count_ > coming) {
         coming += ask_others(waiting_count_ - coming);
+    }
+    if (why != directory::refusal::none) {
+        in_the_way_ = why;
     }
     if (waiting_count_ > coming &&
         (why == directory::refusal::database_full || why == directory::refusal::user_full)) {

@@ -284,7 +284,7 @@ statement_relay::step statement_relay::parse(const context& c) {
     if (known != nullptr && known->what.assumed() != nullptr) {
         return parse_again(c, *name);
     }
-    if (c.f.size > statement_limit) {
+    if (c.f.size > statement_limit || !mine().has_room_for(c.f.size)) {
         return parse_long(c, *name);
     }
     doubt_ = doubt_ && c.ledger.executing() != 0;
@@ -333,7 +333,8 @@ statement_relay::step statement_relay::parse_again(const context& c, std::string
     return s;
 }
 
-// Too long to be kept: this server alone will know it, and the client stays with it.
+// Too long to be kept, or one too many: this server alone will know it, and the client stays with
+// it.
 statement_relay::step statement_relay::parse_long(const context& c, std::string_view name) {
     if (auto made_room = make_room(c)) {
         return *made_room;
@@ -373,7 +374,9 @@ statement_relay::step statement_relay::parse_unnamed(const context& c) {
     c.marks.unnamed_owner = link_.self;
     c.marks.unnamed_count = 0;  // not known to be there yet
     c.ledger.sent(request::parse, origin::client, true);
-    link_.server.begin({.parses_unnamed = true, .unnamed = mine().copy_unnamed(kept)});
+    auto copy = link_.server.spare();
+    mine().copy_unnamed(kept, copy);
+    link_.server.begin({.parses_unnamed = true, .unnamed = std::move(copy)});
     note_text(text.value_or(std::string_view{}));
     return s;
 }

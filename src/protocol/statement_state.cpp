@@ -37,11 +37,26 @@ void client_statements::forget_all() {
 }
 
 void client_statements::define(const named& n, std::string_view name, const statement& what) {
-    ambiguous_ = ambiguous_ || name.size() > n.key->size() ||
+    constexpr std::size_t many = 1000;  // more are not compared, but taken for alike
+    kept_bytes_ += what.parse.size();
+    ambiguous_ = ambiguous_ || name.size() > n.key->size() || names_.size() > many ||
                  std::ranges::any_of(names_, [&](const auto& other) {
                      const auto& s = other.second.what.assumed();
                      return &other.second != &n && s != nullptr && s->id == what.id;
                  });
+}
+
+bool client_statements::has_room_for(std::size_t bytes) {
+    if (names_.size() >= names_limit) {
+        return false;
+    }
+    if (kept_bytes_ + bytes > kept_limit) {
+        kept_bytes_ = 0;
+        for (const auto& [name, n] : names_) {
+            kept_bytes_ += n.what.assumed() == nullptr ? 0 : n.what.assumed()->parse.size();
+        }
+    }
+    return kept_bytes_ + bytes <= kept_limit;
 }
 
 std::string client_statements::name_of(std::string_view shared) const {
@@ -62,41 +77,30 @@ bool client_statements::is_tied() const noexcept {
            });
 }
 
-std::string client_statements::copy_unnamed(std::string_view parse) {
+void client_statements::copy_unnamed(std::string_view parse, std::string& copy) {
     ++waiting_;
     // A long pipeline must not keep what only its last statement could need.
     if (parse.size() > hold_limit || waiting_bytes_ + parse.size() > 4 * hold_limit) {
-        return {};
+        return copy.clear();
     }
     waiting_bytes_ += parse.size();
-    auto copy = std::exchange(spare_, {});
     copy = parse;
-    return copy;
 }
 
-void client_statements::finish_unnamed(bool done, std::string text) {
+void client_statements::finish_unnamed(bool done, std::string& copy) {
+    --waiting_;
+    waiting_bytes_ -= copy.size();
     if (done) {
         ++unnamed_count_;
-        unnamed_.swap(text);
-        waiting_bytes_ -= unnamed_.size();
+        unnamed_.swap(copy);
     } else {
         unnamed_.clear();
-        waiting_bytes_ -= text.size();
     }
-    recycle(std::move(text));
 }
 
-void client_statements::skip_unnamed(std::string text) {
-    waiting_bytes_ -= text.size();
-    recycle(std::move(text));
-}
-
-void client_statements::recycle(std::string text) {
-    constexpr std::size_t most = 4 * 1024;
+void client_statements::skip_unnamed(const std::string& copy) {
     --waiting_;
-    if (text.capacity() <= most) {
-        spare_ = std::move(text);
-    }
+    waiting_bytes_ -= copy.size();
 }
 
 // --- the server
@@ -192,6 +196,23 @@ void server_statements::finish(const ledger::settlement& s,
     }
 }
 
+std::string server_statements::spare() {
+    if (spares_.empty()) {
+        return {};
+    }
+    auto one = std::move(spares_.back());
+    spares_.pop_back();
+    return one;
+}
+
+void server_statements::recycle(std::string text) {
+    constexpr std::size_t most = 32;  // a pipeline of so many needs no allocation
+    constexpr std::size_t longest = 4 * 1024;
+    if (spares_.size() < most && text.capacity() <= longest) {
+        spares_.push_back(std::move(text));
+    }
+}
+
 void server_statements::finish_one(change& c,
                                    outcome how,
                                    client_statements& client,
@@ -214,10 +235,11 @@ void server_statements::finish_one(change& c,
         // It drops the one that was there before it looks at the text.
         unnamed_is_ours.finish(how != outcome::skipped, true);
         if (how == outcome::skipped) {
-            client.skip_unnamed(std::move(c.unnamed));
+            client.skip_unnamed(c.unnamed);
         } else {
-            client.finish_unnamed(done, std::move(c.unnamed));
+            client.finish_unnamed(done, c.unnamed);
         }
+        recycle(std::move(c.unnamed));
         marks.unnamed_count = done ? client.unnamed_count() : marks.unnamed_count;
     }
     if (c.restores_unnamed) {

@@ -40,6 +40,21 @@ std::uint32_t seconds_now() noexcept {
         std::chrono::system_clock::to_time_t(std::chrono::system_clock::now()));
 }
 
+// Which setting to look at when no server came.
+const char* hint_for(pool::directory::refusal in_the_way) noexcept {
+    using refusal = pool::directory::refusal;
+    switch (in_the_way) {
+        case refusal::database_full:
+            return "max_server_connections of the database, and timeouts.query_wait of pgweir";
+        case refusal::user_full:
+            return "max_server_connections of the user, and timeouts.query_wait of pgweir";
+        case refusal::none:
+        case refusal::pool_full:
+        case refusal::busy: break;
+    }
+    return "pool.size and timeouts.query_wait of pgweir";
+}
+
 }  // namespace
 
 client::client(worker& home, int fd)
@@ -183,12 +198,13 @@ void client::on_timer() try {
         case phase::idle: return fail(idle_too_long);
         case phase::waiting: {
             const auto last = slice_->common().last_error();
+            const auto hint = hint_for(slice_->in_the_way());
             withdraw();
             return refuse_request({.severity = "ERROR",
                                    .sqlstate = "53300",
                                    .message = "no server connection became available in time",
                                    .detail = last,
-                                   .hint = "pool.size and timeouts.query_wait of pgweir"});
+                                   .hint = hint});
         }
         case phase::active: break;
         case phase::closing: return die();

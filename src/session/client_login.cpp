@@ -38,7 +38,6 @@ auth::login_entropy make_entropy() {
 void client::begin(worker& home, int fd) {
     try {
         auto made = std::unique_ptr<client>{new client{home, fd}};
-        made->in_all_ = client_count{home.all().clients};
         made->in_login_ = client_count{home.all().login_clients};
         made.release()->enter(phase::startup);
     } catch (const std::exception& e) {
@@ -50,7 +49,6 @@ void client::resume(worker& home, arrival a) {
     client* owned_by_itself = nullptr;
     try {
         auto made = std::unique_ptr<client>{new client{home, a.fd.release()}};
-        made->in_all_ = std::move(a.in_all);
         made->in_login_ = std::move(a.in_login);
         made->channel_.keep(a.unread);
         owned_by_itself = made.release();
@@ -190,7 +188,6 @@ bool client::move_home(protocol::startup_message& m) {
     arrival a;
     a.startup = std::move(m);
     a.unread = channel_.take_kept();
-    a.in_all = std::move(in_all_);
     a.in_login = std::move(in_login_);
     a.fd = net::descriptor{channel_.stream().detach()};
     die();
@@ -207,8 +204,11 @@ void client::begin_login(protocol::startup_message m) {
     if (startup.minor != 0 || !startup.protocol_options.empty()) {
         protocol::append_negotiate_version(login_->out, startup.protocol_options);
     }
-    const auto& limits = home_.all();
-    if (limits.clients.load() > limits.max_clients.load()) {
+    // Counted from here on: before, it may be a cancel request, or nobody.
+    auto& all = home_.all();
+    in_all_ = client_count{all.clients};
+    if (all.clients.load() > all.max_clients.load()) {
+        in_all_.reset();
         return fail({.severity = "FATAL",
                      .sqlstate = "53300",
                      .message = "sorry, too many clients already",

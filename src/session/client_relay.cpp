@@ -203,8 +203,13 @@ void client::forward(std::string_view data) {
         return on_server_lost();
     }
     // A Flush asks for our own replies as well.
-    if (frontend_.take_flush() && !answer_known(out)) {
-        return leave(false);
+    if (frontend_.take_flush()) {
+        if (!answer_known(out)) {
+            return leave(false);
+        }
+        if (query_since_ != base::no_time && !ledger.owes_reply()) {
+            on_batch_paused();
+        }
     }
     switch (why) {
         case stop::terminate: return leave(true);
@@ -315,7 +320,7 @@ client::passed client::pass_replies(std::string_view data) {
         if (step.why == stop::ready || step.why == stop::idle) {
             p.ready = true;
             p.settled = step.why == stop::idle;
-            p.refused = on_ready(p.settled);
+            p.refused = on_ready(p.settled, step.to_client);
         }
         if (step.why == stop::idle && step.to_client && server.has_overridden() && may_part()) {
             p.sent = pass_restored(data.substr(0, step.size), out) && p.sent;
@@ -366,11 +371,12 @@ bool client::pass_error(std::string_view message, outgoing& out) {
 }
 
 // A ReadyForQuery: `settled` says whether it was the last one due, else the next query of a
-// pipeline runs from now on. True when it shows a transaction where the pool's mode allows none.
-bool client::on_ready(bool settled) {
+// pipeline runs from now on; `counts`, whether it ends a query of the client's. True when it shows
+// a transaction where the pool's mode allows none.
+bool client::on_ready(bool settled, bool counts) {
     auto& traffic = slice_->traffic();
     const auto next = settled ? base::no_time : now();
-    ++traffic.queries;
+    traffic.queries += counts ? 1 : 0;
     if (query_since_ != base::no_time) {
         traffic.query_us += microseconds(now() - query_since_);
     }
@@ -379,7 +385,7 @@ bool client::on_ready(bool settled) {
     if (lease_->backend().status() != 'I') {
         return !is_dedicated_ && slice_->pool().mode == config::pool_mode::statement;
     }
-    ++traffic.transactions;
+    traffic.transactions += counts ? 1 : 0;
     if (transaction_since_ != base::no_time) {
         traffic.transaction_us += microseconds(now() - transaction_since_);
     }

@@ -113,7 +113,8 @@ public:
     [[nodiscard]] const settings* applied() const noexcept { return settings_.get(); }
     [[nodiscard]] const target& where() const noexcept { return *target_; }
     [[nodiscard]] base::time_point born() const noexcept { return born_; }
-    [[nodiscard]] base::time_point expires() const noexcept { return expires_; }
+    // By the server_lifetime in force now.
+    [[nodiscard]] base::time_point expires() const noexcept;
     // When its last client left it, or it was born; and when it was last known to be alive.
     [[nodiscard]] base::time_point last_used() const noexcept { return last_used_; }
     [[nodiscard]] base::time_point proven() const noexcept { return proven_; }
@@ -201,8 +202,8 @@ private:
     bool was_cancelled_ = false;  // one was sent since the last proof that none is pending
     net::descriptor in_transit_;  // the socket, between two workers
 
+    const double share_;  // of server_lifetime
     base::time_point born_;
-    base::time_point expires_ = base::never;
     base::time_point last_used_;
     base::time_point proven_;
     bool recovering_ = false;  // while cancelling: its last client's replies are still to come

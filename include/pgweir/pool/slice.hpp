@@ -84,6 +84,8 @@ public:
     [[nodiscard]] std::shared_ptr<const std::string> welcome_for(const settings* s) const;
     void learn_welcome(const settings_ptr& s, const parameter_set& parameters);
 
+    // What last kept this pool from another server, for those who have waited in vain.
+    [[nodiscard]] directory::refusal in_the_way() const noexcept { return in_the_way_; }
     [[nodiscard]] shelf& common() noexcept { return *shelf_; }
     // Nobody is here, neither client nor server, and none is awaited.
     [[nodiscard]] bool is_deserted() const noexcept {
@@ -181,8 +183,9 @@ private:
     unsigned residents_ = 0;
     unsigned preparing_ = 0;  // servers being prepared for a waiter
     unsigned asked_ = 0;      // servers that other workers were asked for and have not refused
-    settings_ptr refused_;  // those that PostgreSQL refused last
-    unsigned evicting_ = 0;   // other pools' servers that close for our sake
+    directory::refusal in_the_way_ = directory::refusal::none;
+    settings_ptr refused_;   // those that PostgreSQL refused last
+    unsigned evicting_ = 0;  // other pools' servers that close for our sake
     base::time_point evicted_at_{};
     std::array<unsigned, metrics::server_state_count> states_{};
     bool dispatching_ = false;
@@ -261,6 +264,8 @@ public:
         return static_cast<unsigned>(all_.workers.size());
     }
     [[nodiscard]] metrics::traffic& traffic_of(const std::string& database);
+    // The most that a slice which has ended had made; see statement_store. Kept by the slices.
+    std::uint64_t statements_made = 0;
     [[nodiscard]] std::uint64_t next_id() noexcept {
         return (std::uint64_t{++ids_} << 6) | index_;  // unique over all workers
     }

@@ -52,8 +52,11 @@ struct statement_scope {
 // Interns statements; one a slice. Entries live as long as somebody holds them. Worker thread only.
 class statement_store {
 public:
-    // `worker` makes ids differ between workers: servers move between them.
-    explicit statement_store(unsigned worker) noexcept : worker_{worker} {}
+    // `worker` makes ids differ between workers: servers move between them. `made`: how many an
+    // earlier store of this worker had made, whose names servers of the same pool may still have.
+    explicit statement_store(unsigned worker, std::uint64_t made = 0) noexcept
+        : worker_{worker}, made_{made} {}
+    [[nodiscard]] std::uint64_t made() const noexcept { return made_; }
 
     // `body` as in statement::body().
     [[nodiscard]] statement_ptr intern(const statement_scope& scope, std::string_view body);
@@ -77,7 +80,7 @@ private:
     [[nodiscard]] std::shared_ptr<statement> make();
 
     const unsigned worker_;
-    std::uint64_t made_ = 0;
+    std::uint64_t made_;
     std::unordered_multimap<std::size_t, std::weak_ptr<const statement>> known_;  // by hash
     std::size_t sweep_at_ = 64;
 };

@@ -64,6 +64,11 @@ private:
     std::uint64_t segment_ = 0;
 };
 
+// A client may have so many names, and bytes of texts behind them, that follow it to any server;
+// with more it stays with the server that it prepares them on.
+inline constexpr std::size_t names_limit = 5'000;
+inline constexpr std::size_t kept_limit = 32 * 1024 * 1024;
+
 // What one client has prepared. Lives with the client. Worker thread only.
 class client_statements {
 public:
@@ -91,6 +96,8 @@ public:
     // The client's name for the statement that servers know as `shared`, in the error that has just
     // come; empty when there is none.
     [[nodiscard]] std::string name_of(std::string_view shared) const;
+    // May the text of one more name, with its Parse message of so many bytes, be kept?
+    [[nodiscard]] bool has_room_for(std::size_t bytes);
     // Names whose text is not kept: only one server knows them, so the client must not leave it.
     [[nodiscard]] bool is_tied() const noexcept;
     void tie() noexcept { has_tied_ = true; }
@@ -102,13 +109,13 @@ public:
     // Which of all that this client has parsed it is.
     [[nodiscard]] std::uint64_t unnamed_count() const noexcept { return unnamed_count_; }
     [[nodiscard]] bool has_unnamed() const noexcept { return !unnamed_.empty() || waiting_ != 0; }
-    // A copy of `parse` that finish_unnamed() takes back; empty when it is too long, or too much
-    // is under way already.
-    [[nodiscard]] std::string copy_unnamed(std::string_view parse);
-    // A Parse of it was answered: done, or failed, which leaves none.
-    void finish_unnamed(bool done, std::string text);
+    // Copies `parse` to `copy`, which finish_unnamed() or skip_unnamed() takes; empty when it is
+    // too long, or too much is under way already.
+    void copy_unnamed(std::string_view parse, std::string& copy);
+    // A Parse of it was answered: done, or failed, which leaves none. `copy` is then for reuse.
+    void finish_unnamed(bool done, std::string& copy);
     // It was skipped: what was there is there.
-    void skip_unnamed(std::string text);
+    void skip_unnamed(const std::string& copy);
     // A simple query was run, or a Close of it.
     void drop_unnamed() noexcept { unnamed_.clear(); }
 
@@ -121,13 +128,11 @@ private:
     };
     std::unordered_map<std::string, named, hash, std::equal_to<>> names_;
     std::string blamed_;
+    std::size_t kept_bytes_ = 0;  // of texts at most: those of names that are gone may be in it
     bool ambiguous_ = false;
     bool has_tied_ = false;  // has ever had a name whose text is not kept
 
-    void recycle(std::string text);
-
     std::string unnamed_;
-    std::string spare_;  // so that one Parse after the other needs no allocation
     std::uint64_t unnamed_count_ = 0;
     std::size_t waiting_ = 0;  // unnamed Parse messages under way, and the bytes kept of them
     std::size_t waiting_bytes_ = 0;
@@ -177,6 +182,8 @@ public:
         bool restores_unnamed = false;  // a Parse of ours: the client's is on this server again
         bool drops_unnamed = false;     // a simple query, or a Close of it
     };
+    // A string to copy a Parse of the unnamed statement to; allocates none when it had to before.
+    [[nodiscard]] std::string spare();
     // A request with ledger::tracked is sent and will bring this about.
     void begin(change c);
     // Tracked requests were answered.
@@ -198,6 +205,9 @@ private:
     std::unordered_map<const statement*, held> known_;
     boost::intrusive::list<held> order_;  // used last first
     std::size_t there_ = 0;               // of those known, as assumed
+    void recycle(std::string text);
+
+    std::vector<std::string> spares_;
     std::vector<change> changes_;
     std::size_t head_ = 0;
     std::uint64_t segment_ = 0;

@@ -114,7 +114,7 @@ private:
     [[nodiscard]] bool pass_error(std::string_view message, outgoing& out);
     void add_known(outgoing& out);
     [[nodiscard]] bool answer_known(outgoing& out);
-    bool on_ready(bool settled);
+    bool on_ready(bool settled, bool counts);
     void on_batch_paused();
     bool on_settled();
     [[nodiscard]] bool may_part() const noexcept;

@@ -36,7 +36,7 @@ struct fleet {
     auth::digest mock_seed{};
     std::vector<worker*> workers;
     std::atomic<bool> is_over = false;        // workers are being stopped: no more messages
-    std::atomic<unsigned> clients = 0;        // logged in or not
+    std::atomic<unsigned> clients = 0;        // from their startup packet on
     std::atomic<unsigned> login_clients = 0;  // not authenticated yet
     std::atomic<unsigned> max_clients = 0;    // replaced on reload
     std::atomic<unsigned> max_login_clients = 0;
@@ -74,7 +74,6 @@ struct arrival {
     net::descriptor fd;
     protocol::startup_message startup;
     std::string unread;  // bytes that came behind the startup packet
-    client_count in_all;
     client_count in_login;
 };
 

@@ -9,8 +9,15 @@
 #include <string_view>
 
 namespace {
-std::size_t allocated = 0;  // bytes asked for since the program began
+
+std::string copied(client_statements& client, std::string_view parse) {
+    std::string copy;
+    client.copy_unnamed(parse, copy);
+    return copy;
 }
+
+std::size_t allocated = 0;  // bytes asked for since the program began
+}  // namespace
 
 [[gnu::noinline]] void* operator new(std::size_t size) {
     allocated += size;
@@ -58,7 +65,7 @@ std::size_t allocated_by_changes_of_a_long_pipeline() {
     server_statements server;
     session_marks marks;
     const auto send = [&] {
-        server.begin({.parses_unnamed = true, .unnamed = client.copy_unnamed("short")});
+        server.begin({.parses_unnamed = true, .unnamed = copied(client, "short")});
     };
     for (int i = 0; i < 5; ++i) {
         send();

@@ -1,6 +1,8 @@
 // Who has which statement: what is foreseen, names of clients, what servers hold, and settlements.
 #include "pgweir/protocol/statement_state.hpp"
 
+#include "pgweir/protocol/statement_relay.hpp"
+
 #include <gtest/gtest.h>
 
 #include <string>
@@ -11,6 +13,17 @@ namespace pgweir::protocol {
 namespace {
 
 using namespace std::string_literals;
+using namespace std::string_view_literals;
+
+std::string copied(client_statements& client, std::string_view parse) {
+    std::string copy;
+    client.copy_unnamed(parse, copy);
+    return copy;
+}
+
+void finish(client_statements& client, bool done, std::string copy) {
+    client.finish_unnamed(done, copy);
+}
 
 // --- foreseen
 
@@ -170,7 +183,7 @@ TEST_F(client_names, tie_it_while_a_text_is_not_kept) {
 
 TEST(unnamed_statement, is_kept_when_it_was_parsed) {
     client_statements client;
-    client.finish_unnamed(true, client.copy_unnamed("P1"));
+    finish(client, true, copied(client, "P1"));
     EXPECT_EQ(client.unnamed(), "P1");
     EXPECT_EQ(client.unnamed_count(), 1U);
     EXPECT_TRUE(client.has_unnamed());
@@ -178,41 +191,41 @@ TEST(unnamed_statement, is_kept_when_it_was_parsed) {
 
 TEST(unnamed_statement, is_none_when_its_parse_failed) {
     client_statements client;
-    client.finish_unnamed(true, client.copy_unnamed("P1"));
-    client.finish_unnamed(false, client.copy_unnamed("P2"));
+    finish(client, true, copied(client, "P1"));
+    finish(client, false, copied(client, "P2"));
     EXPECT_EQ(client.unnamed(), "");
     EXPECT_FALSE(client.has_unnamed());
 }
 
 TEST(unnamed_statement, is_the_one_before_when_its_parse_was_skipped) {
     client_statements client;
-    client.finish_unnamed(true, client.copy_unnamed("P1"));
-    client.skip_unnamed(client.copy_unnamed("P2"));
+    finish(client, true, copied(client, "P1"));
+    client.skip_unnamed(copied(client, "P2"));
     EXPECT_EQ(client.unnamed(), "P1");
     EXPECT_EQ(client.unnamed_count(), 1U);
 }
 
 TEST(unnamed_statement, may_be_there_while_its_parse_is_under_way) {
     client_statements client;
-    auto copy = client.copy_unnamed("P1");
+    auto copy = copied(client, "P1");
     EXPECT_TRUE(client.has_unnamed());
-    client.finish_unnamed(false, std::move(copy));
+    finish(client, false, std::move(copy));
     EXPECT_FALSE(client.has_unnamed());
 }
 
 TEST(unnamed_statement, is_not_kept_when_it_is_too_long) {
     client_statements client;
-    EXPECT_EQ(client.copy_unnamed(std::string(hold_limit, 'x')).size(), hold_limit);
-    EXPECT_EQ(client.copy_unnamed(std::string(hold_limit + 1, 'x')), "");
+    EXPECT_EQ(copied(client, std::string(hold_limit, 'x')).size(), hold_limit);
+    EXPECT_EQ(copied(client, std::string(hold_limit + 1, 'x')), "");
 }
 
 TEST(unnamed_statement, is_not_kept_when_too_much_is_under_way) {
     client_statements client;
     const std::string parse(hold_limit, 'x');
     for (int i = 0; i < 4; ++i) {
-        ASSERT_EQ(client.copy_unnamed(parse), parse) << i;
+        ASSERT_EQ(copied(client, parse), parse) << i;
     }
-    EXPECT_EQ(client.copy_unnamed(parse), "");
+    EXPECT_EQ(copied(client, parse), "");
 }
 
 TEST(unnamed_statement, is_kept_again_when_there_is_room) {
@@ -220,20 +233,20 @@ TEST(unnamed_statement, is_kept_again_when_there_is_room) {
     const std::string parse(hold_limit, 'x');
     std::vector<std::string> copies;
     for (int i = 0; i < 5; ++i) {
-        copies.push_back(client.copy_unnamed(parse));
+        copies.push_back(copied(client, parse));
     }
-    client.finish_unnamed(true, std::move(copies[0]));
-    client.finish_unnamed(false, std::move(copies[1]));
+    finish(client, true, std::move(copies[0]));
+    finish(client, false, std::move(copies[1]));
     client.skip_unnamed(std::move(copies[2]));
     for (int i = 0; i < 3; ++i) {
-        EXPECT_EQ(client.copy_unnamed(parse), parse) << i;
+        EXPECT_EQ(copied(client, parse), parse) << i;
     }
-    EXPECT_EQ(client.copy_unnamed(parse), "");
+    EXPECT_EQ(copied(client, parse), "");
 }
 
 TEST(unnamed_statement, is_dropped_by_a_query) {
     client_statements client;
-    client.finish_unnamed(true, client.copy_unnamed("P1"));
+    finish(client, true, copied(client, "P1"));
     client.drop_unnamed();
     EXPECT_FALSE(client.has_unnamed());
 }
@@ -376,7 +389,7 @@ TEST_F(held_by_server, blames_nobody_once_something_is_done) {
 }
 
 TEST_F(held_by_server, marks_which_unnamed_statement_it_has) {
-    server.begin({.parses_unnamed = true, .unnamed = client.copy_unnamed("P1")});
+    server.begin({.parses_unnamed = true, .unnamed = copied(client, "P1")});
     EXPECT_EQ(marks.unnamed_count, 0U);
     server.finish({.done = 1}, client, marks);
     EXPECT_EQ(marks.unnamed_count, 1U);
@@ -384,20 +397,20 @@ TEST_F(held_by_server, marks_which_unnamed_statement_it_has) {
 }
 
 TEST_F(held_by_server, has_no_unnamed_statement_once_its_parse_failed) {
-    server.begin({.parses_unnamed = true, .unnamed = client.copy_unnamed("P1")});
+    server.begin({.parses_unnamed = true, .unnamed = copied(client, "P1")});
     server.finish({.failed = 1}, client, marks);
     EXPECT_TRUE(server.unnamed_is_ours.assumed());
     EXPECT_FALSE(client.has_unnamed());
 }
 
 TEST_F(held_by_server, has_another_unnamed_statement_where_its_parse_was_skipped) {
-    server.begin({.parses_unnamed = true, .unnamed = client.copy_unnamed("P1")});
+    server.begin({.parses_unnamed = true, .unnamed = copied(client, "P1")});
     server.finish({.skipped = 1}, client, marks);
     EXPECT_FALSE(server.unnamed_is_ours.assumed());
 }
 
 TEST_F(held_by_server, has_no_unnamed_statement_behind_a_query) {
-    client.finish_unnamed(true, client.copy_unnamed("P1"));
+    finish(client, true, copied(client, "P1"));
     server.begin({.drops_unnamed = true});
     server.finish({.failed = 1}, client, marks);
     EXPECT_FALSE(client.has_unnamed());
@@ -405,10 +418,58 @@ TEST_F(held_by_server, has_no_unnamed_statement_behind_a_query) {
 }
 
 TEST_F(held_by_server, keeps_the_unnamed_statement_when_a_query_is_skipped) {
-    client.finish_unnamed(true, client.copy_unnamed("P1"));
+    finish(client, true, copied(client, "P1"));
     server.begin({.drops_unnamed = true});
     server.finish({.skipped = 1}, client, marks);
     EXPECT_EQ(client.unnamed(), "P1");
+}
+
+// --- what a client may have
+
+TEST(client_statements, may_have_so_many_names_that_follow_it) {
+    statement_store store{0};
+    const auto one = store.intern({}, "SELECT 1\0\0\0"sv);
+    client_statements client;
+    for (std::size_t i = 0; i < names_limit; ++i) {
+        ASSERT_TRUE(client.has_room_for(one->parse.size())) << i;
+        const auto name = "s" + std::to_string(i);
+        auto& n = client.find_or_make(name);
+        client.define(n, name, *one);
+        n.what.set(one);
+    }
+    EXPECT_FALSE(client.has_room_for(one->parse.size()));
+}
+
+TEST(client_statements, may_have_so_many_bytes_of_texts_at_a_time) {
+    statement_store store{0};
+    const auto large = store.intern({}, std::string(statement_limit - 100, 'x') + "\0\0\0"s);
+    client_statements client;
+    auto& n = client.find_or_make("s");
+    for (std::size_t bytes = 0; bytes < 3 * kept_limit; bytes += large->parse.size()) {
+        ASSERT_TRUE(client.has_room_for(large->parse.size())) << bytes;  // one name after the other
+        client.define(n, "s", *large);
+        n.what.set(large);
+    }
+    std::size_t kept = 1;
+    for (; client.has_room_for(large->parse.size()); ++kept) {
+        const auto name = "t" + std::to_string(kept);
+        auto& other = client.find_or_make(name);
+        client.define(other, name, *large);
+        other.what.set(large);
+    }
+    EXPECT_EQ(kept, kept_limit / large->parse.size());
+}
+
+TEST(server_statements, gives_strings_back_for_the_next_pipeline) {
+    client_statements client;
+    server_statements server;
+    session_marks marks;
+    auto copy = server.spare();
+    client.copy_unnamed("a Parse message that no string holds without memory of its own", copy);
+    const auto* const memory = copy.data();
+    server.begin({.parses_unnamed = true, .unnamed = std::move(copy)});
+    server.finish({.skipped = 1}, client, marks);
+    EXPECT_EQ(server.spare().data(), memory);
 }
 
 }  // namespace

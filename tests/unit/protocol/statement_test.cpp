@@ -70,6 +70,13 @@ TEST(statement_store, still_knows_what_is_held_after_many_others_came_and_went) 
     EXPECT_EQ(store.intern({}, body), held);
 }
 
+TEST(statement_store, gives_no_name_again_that_an_earlier_one_of_its_worker_gave) {
+    statement_store first{0};
+    const auto before = first.intern({}, "SELECT 1\0\0\0"sv);
+    statement_store second{0, first.made()};
+    EXPECT_NE(second.intern({}, "SELECT 2\0\0\0"sv)->name, before->name);
+}
+
 TEST(statement_store, holds_on_to_the_settings_that_tell_scopes_apart) {
     statement_store store{0};
     auto settings = some_settings();
