@@ -4,7 +4,6 @@ import asyncio
 import os
 import shutil
 import subprocess
-import threading
 from pathlib import Path
 
 import asyncpg
@@ -13,6 +12,8 @@ import pytest
 import sqlalchemy
 from psycopg import pq
 from sqlalchemy.ext.asyncio import create_async_engine
+
+from threads import in_threads
 
 HERE = Path(__file__).parent
 CLIENTS, SERVERS, TURNS = 50, 5, 12
@@ -27,26 +28,6 @@ def weir(cluster, pooler, database):
     process.database = database
     yield process
     assert cluster.backends(database) <= SERVERS
-
-
-def in_threads(work):
-    """Runs work(number) for every client at once; raises what any of them raised."""
-    failures = []
-
-    def guarded(number):
-        try:
-            work(number)
-        except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
-            failures.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(n,), daemon=True) for n in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(150)
-    assert not any(t.is_alive() for t in threads), "a client hangs"
-    if failures:
-        raise failures[0]
 
 
 def in_tasks(work):
@@ -71,7 +52,7 @@ def test_psycopg_prepares_by_itself(weir, autocommit):
                 if not autocommit:
                     connection.commit()
 
-    in_threads(work)
+    in_threads(CLIENTS, work)
 
 
 def test_psycopg_executes_many(weir):
@@ -83,7 +64,7 @@ def test_psycopg_executes_many(weir):
             assert connection.execute("select count(*) from t where client = %s",
                                       (number,)).fetchone() == (20 * TURNS,)
 
-    in_threads(work)
+    in_threads(CLIENTS, work)
 
 
 def test_psycopg_pipelines(weir):
@@ -100,7 +81,7 @@ def test_psycopg_pipelines(weir):
                     connection.execute("select 10 / %s::int", (0,))
                     connection.execute("select %s::int", (1,))
 
-    in_threads(work)
+    in_threads(CLIENTS, work)
 
 
 def test_psycopg_reads_through_server_side_cursors(weir):
@@ -113,7 +94,7 @@ def test_psycopg_reads_through_server_side_cursors(weir):
                     assert [row[0] for row in cursor] == [number] * 40
                 connection.commit()
 
-    in_threads(work)
+    in_threads(CLIENTS, work)
 
 
 def test_psycopg_s_async_connections(weir):
@@ -168,7 +149,7 @@ def test_libpq_s_pipeline_mode_prepares_and_executes(weir):
             assert libpq_results(connection, 1) == sent
         connection.finish()
 
-    in_threads(work)
+    in_threads(CLIENTS, work)
 
 
 def test_libpq_s_pipeline_mode_skips_after_an_error_up_to_its_sync(weir):
@@ -190,7 +171,7 @@ def test_libpq_s_pipeline_mode_skips_after_an_error_up_to_its_sync(weir):
             "10", failed, skipped, "2", f"{number}"] * TURNS
         connection.finish()
 
-    in_threads(work)
+    in_threads(CLIENTS, work)
 
 
 # --- asyncpg -------------------------------------------------------------------------------------
@@ -297,7 +278,7 @@ def test_sqlalchemy_with_psycopg(weir):
                     T.c.client == number)).scalar_one()
                 assert found == 5 * (turn + 1)
 
-    in_threads(work)
+    in_threads(CLIENTS, work)
     engine.dispose()
 
 

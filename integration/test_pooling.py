@@ -11,6 +11,7 @@ import pytest
 
 import wire
 from cluster import until
+from threads import in_threads
 from wire import Closed, Wire, sqlstates
 
 MODES = ["session", "transaction", "statement"]
@@ -40,26 +41,6 @@ class Sampler(threading.Thread):
     def __exit__(self, *_):
         self.stopping.set()
         self.join()
-
-
-def in_threads(count, work):
-    """Runs work(number) in so many threads; raises what any of them raised."""
-    failures = []
-
-    def guarded(number):
-        try:
-            work(number)
-        except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
-            failures.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(n,), daemon=True) for n in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-    assert not any(t.is_alive() for t in threads), "a client hangs"
-    if failures:
-        raise failures[0]
 
 
 def waiting(pooler, database, count=1, user="app"):

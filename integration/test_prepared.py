@@ -1,12 +1,11 @@
 """Prepared statements where clients share servers: transaction and statement mode."""
 
-import threading
-
 import psycopg
 import pytest
 
 import wire
 from cluster import until
+from threads import in_threads
 from wire import FLUSH, SYNC, Wire, fields, rows, sqlstates, types
 
 MODES = ["transaction", "statement"]
@@ -340,25 +339,6 @@ def test_many_clients_with_many_statements_keep_within_the_limit(cluster, pooler
 
     in_threads(16, work)
     assert not wrong
-
-
-def in_threads(count, work):
-    failures = []
-
-    def guarded(number):
-        try:
-            work(number)
-        except BaseException as error:  # noqa: BLE001 - handed to the test's own thread
-            failures.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(n,), daemon=True) for n in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-    assert not any(t.is_alive() for t in threads), "a client hangs"
-    if failures:
-        raise failures[0]
 
 
 def test_without_sharing_a_named_statement_lasts_its_transaction(cluster, pooler, database):
