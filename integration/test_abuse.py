@@ -9,6 +9,7 @@ import pytest
 
 import wire
 from cluster import until
+from watching import settled
 from wire import SYNC, Closed, Wire
 
 BIG = "select n, repeat('x', 1000) from generate_series(1, 200000) n"
@@ -105,16 +106,6 @@ class Canaries:
         for thread in self.threads:
             thread.join(60)
             assert not thread.is_alive(), "a canary hangs"
-
-
-def settled(weir, cluster):
-    """Waits until no client is left and what the pool accounts for is what PostgreSQL sees."""
-    def quiet():
-        row = weir.pool(weir.database)
-        return row and row["cl_active"] == row["cl_waiting"] == row["sv_active"] == 0
-    until(quiet, what="no clients left")
-    until(lambda: weir.permits(weir.database) == cluster.backends(weir.database),
-          what="permits equal to backends")
 
 
 @pytest.mark.parametrize("how", ["reset", "close"])

@@ -12,7 +12,7 @@ import pytest
 
 import wire
 from cluster import until
-from test_abuse import settled
+from watching import settled
 from wire import COPY_DONE, COPY_FAIL, FLUSH, SYNC, Closed, Wire, rows, sqlstates
 
 SECONDS = float(os.environ.get("PGWEIR_CANARY_SECONDS", "20"))

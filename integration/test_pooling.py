@@ -3,7 +3,6 @@
 import signal
 import socket
 import statistics
-import subprocess
 import threading
 import time
 
@@ -12,47 +11,10 @@ import pytest
 import wire
 from cluster import until
 from threads import in_threads
+from watching import Sampler, running, waiting
 from wire import Closed, Wire, sqlstates
 
 MODES = ["session", "transaction", "statement"]
-
-
-class Sampler(threading.Thread):
-    """Watches how many backends a database has while something goes on."""
-
-    def __init__(self, cluster, database):
-        super().__init__(daemon=True)
-        self.cluster, self.database = cluster, database
-        self.most, self.samples, self.stopping = 0, 0, threading.Event()
-
-    def run(self):
-        with self.cluster.connect("postgres") as connection:
-            while not self.stopping.is_set():
-                count = connection.execute(
-                    "select count(*) from pg_stat_activity where datname = %s"
-                    " and backend_type = 'client backend'", (self.database,)).fetchone()[0]
-                self.most, self.samples = max(self.most, count), self.samples + 1
-                time.sleep(0.01)
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.stopping.set()
-        self.join()
-
-
-def waiting(pooler, database, count=1, user="app"):
-    until(lambda: (pooler.pool(database, user) or {}).get("cl_waiting") == count,
-          what=f"{count} waiting clients")
-
-
-def running(cluster, sql):
-    """Waits until a server runs this statement; its pid."""
-    return until(lambda: cluster.execute(
-        "select pid from pg_stat_activity where state = 'active'"
-        f" and query = '{sql}'"), what=f"{sql} running")[0][0]
 
 
 # --- modes ---------------------------------------------------------------------------------------
@@ -533,77 +495,6 @@ def test_waiters_are_served_in_their_order(cluster, pooler, database):
         waiter.read_until("Z")
     assert [n for (n,) in cluster.execute("select n from t order by at", database)] == [
         0, 1, 2, 3, 4]
-
-
-# --- cancelling ----------------------------------------------------------------------------------
-
-
-@pytest.mark.every_version
-@pytest.mark.parametrize("mode", ["session", "transaction"])
-def test_a_running_query_is_cancelled(cluster, pooler, database, mode):
-    weir = pooler(cluster, {"pool": {"mode": mode}}, [database])
-    with weir.wire("app", database) as client:
-        client.send(wire.query("select pg_sleep(61)"))
-        running(cluster, "select pg_sleep(61)")
-        client.cancel()
-        assert sqlstates(client.read_until("Z")) == ["57014"]
-
-
-def test_a_cancel_hits_only_the_query_of_its_client(cluster, pooler, database):
-    weir = pooler(cluster, {"pool": {"size": 5}}, [database])
-    with weir.wire("app", database) as one, weir.wire("app", database) as two:
-        one.send(wire.query("select pg_sleep(62)"))
-        two.send(wire.query("select pg_sleep(2), 'survived'"))
-        running(cluster, "select pg_sleep(62)")
-        one.cancel()
-        assert sqlstates(one.read_until("Z")) == ["57014"]
-        assert wire.rows(two.read_until("Z")) == [["", "survived"]]
-
-
-def test_a_late_cancel_does_not_hit_the_server_s_next_client(cluster, pooler, database):
-    weir = pooler(cluster, {"pool": {"size": 1}}, [database])
-    with weir.wire("app", database) as one, weir.wire("app", database) as two:
-        for turn in range(100):
-            one.value("select 1")
-            two.send(wire.query(f"select pg_sleep(0.005), {turn}"))
-            one.cancel()
-            assert wire.rows(two.read_until("Z")) == [["", str(turn)]]
-
-
-def test_a_cancel_that_is_over_does_not_hit_the_next_query(cluster, pooler, database, tmp_path):
-    weir = pooler(cluster, {"pool": {"size": 4}, "auth": {"method": "trust"}}, [database])
-    script = tmp_path / "script.sql"
-    script.write_text("select repeat('x', 1000) from generate_series(1, 50)")
-    load = subprocess.Popen(
-        [cluster.install.program("pgbench"), "-h", weir.host, "-p", str(weir.port), "-U", "app",
-         "-n", "-f", script, "-c", "60", "-j", "2", "-T", "600", database],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        until(lambda: (weir.pool(database) or {}).get("cl_waiting"), what="a queue")
-        for _ in range(300):
-            with weir.wire("app", database) as client:
-                client.query("select 1")
-                client.cancel()
-                assert not sqlstates(client.query("select 2"))
-    finally:
-        load.kill()
-        load.wait()
-
-
-def test_a_wrong_cancel_key_cancels_nothing(cluster, pooler, database):
-    weir = pooler(cluster, {}, [database])
-    with weir.wire("app", database) as client:
-        client.send(wire.query("select pg_sleep(1), 'survived'"))
-        running(cluster, "select pg_sleep(1), ''survived''")
-        client.key = client.key[:-1] + bytes([client.key[-1] ^ 1])
-        client.cancel()
-        assert wire.rows(client.read_until("Z")) == [["", "survived"]]
-
-
-def test_cancel_keys_are_the_pooler_s_own_and_differ(cluster, pooler, database):
-    weir = pooler(cluster, {"pool": {"size": 1}}, [database])
-    clients = [weir.wire("app", database) for _ in range(20)]
-    assert len({c.key for c in clients}) == 20
 
 
 # --- servers that come and go --------------------------------------------------------------------
