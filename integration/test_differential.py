@@ -9,6 +9,7 @@ import pytest
 
 import wire
 from generator import RESET, SCHEMA, Conversation
+from threads import Sender
 from wire import COPY_FAIL, SYNC, Closed, Frame, Wire, sqlstates
 
 pytestmark = pytest.mark.every_version
@@ -194,26 +195,6 @@ def test_many_clients_at_once_get_the_same_answers_as_one(cluster, pooler, twins
 
 
 # --- volume --------------------------------------------------------------------------------------
-
-
-class Sender(threading.Thread):
-    """Writes without reading; the reader starts once all is written or nothing more moves."""
-
-    def __init__(self, client, raw):
-        super().__init__(daemon=True)
-        self.client, self.raw, self.sent = client, raw, 0
-
-    def run(self):
-        view = memoryview(self.raw)
-        while self.sent < len(view):
-            self.sent += self.client.sock.send(view[self.sent : self.sent + (1 << 16)])
-
-    def start_and_wait_until_stuck_or_done(self):
-        self.start()
-        before = -1
-        while self.is_alive() and before != self.sent:
-            before = self.sent
-            self.join(2)
 
 
 def _pipeline(kind, count):

@@ -3,13 +3,14 @@
 import contextlib
 import signal
 import socket
-import threading
 import time
 
 import pytest
 
 import wire
 from cluster import until
+from threads import HeldLogin
+from watching import pids
 from wire import sqlstates
 
 pytestmark = pytest.mark.tsan
@@ -38,28 +39,6 @@ def occupy(clients, seconds=1.0):
     for client in clients:
         client.send(wire.query(f"select pg_sleep({seconds})"))
     return ["".join(sqlstates(client.read_ready())) for client in clients]
-
-
-def pids(cluster, database):
-    """The backends of this database."""
-    with cluster.connect("postgres") as connection:
-        return {pid for (pid,) in connection.execute(
-            "select pid from pg_stat_activity where backend_type = 'client backend'"
-            " and datname = %s", (database,))}
-
-
-class HeldLogin(threading.Thread):
-    """A client that logs in and is made to wait; `error` tells how that ended."""
-
-    def __init__(self, weir, database="shop"):
-        super().__init__(daemon=True)
-        self.weir, self.database, self.error = weir, database, "unfinished"
-        self.start()
-
-    def run(self):
-        with contextlib.suppress(wire.Closed, OSError), self.weir.wire() as client:
-            client.login("app", self.database, "app-secret")
-            self.error = (client.login_error or {}).get("C", "")
 
 
 # --- servers on one worker, clients on the other

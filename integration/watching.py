@@ -1,8 +1,10 @@
 """What tests watch from outside while clients are at work: PostgreSQL's backends, the console."""
 
+import contextlib
 import threading
 import time
 
+import wire
 from cluster import until
 
 
@@ -32,6 +34,14 @@ class Sampler(threading.Thread):
         self.join()
 
 
+def pids(cluster, database, user=None):
+    """The backends of this database."""
+    with cluster.connect("postgres") as connection:
+        return {pid for (pid,) in connection.execute(
+            "select pid from pg_stat_activity where backend_type = 'client backend'"
+            " and datname = %s and usename = coalesce(%s, usename)", (database, user))}
+
+
 def waiting(pooler, database, count=1, user="app"):
     until(lambda: (pooler.pool(database, user) or {}).get("cl_waiting") == count,
           what=f"{count} waiting clients")
@@ -52,3 +62,12 @@ def settled(weir, cluster):
     until(quiet, what="no clients left")
     until(lambda: weir.permits(weir.database) == cluster.backends(weir.database),
           what="permits equal to backends")
+
+
+def serves_at_once(weir, count, user="app"):
+    """So many clients of its database are in a transaction at the same time."""
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(weir.wire(user, weir.database)) for _ in range(count)]
+        for client in clients:
+            client.send(wire.query("begin"), wire.query("select pg_backend_pid()"))
+        return len({wire.rows(client.read_ready(2))[0][0] for client in clients}) == count
