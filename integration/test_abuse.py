@@ -9,7 +9,7 @@ import pytest
 
 import wire
 from cluster import until
-from watching import settled
+from watching import pids, serves_at_once, settled, waiting
 from wire import SYNC, Closed, Wire
 
 BIG = "select n, repeat('x', 1000) from generate_series(1, 200000) n"
@@ -54,13 +54,17 @@ def leaves_mid_message(client):
     client.send(wire.query("select 'never finished'")[:-5])
 
 
+def leaves_mid_large_message(client):
+    client.send(wire.query("select '" + "x" * 1_000_000 + "'")[:500_000])
+
+
 def leaves_while_it_waits(client):
     client.send(wire.query("select pg_sleep(0.05)"))
 
 
 LEAVING = [leaves_mid_row, leaves_before_the_answer, leaves_mid_copy_in, leaves_mid_copy_out,
            leaves_mid_pipeline, leaves_in_a_transaction, leaves_in_a_failed_transaction,
-           leaves_mid_message, leaves_while_it_waits]
+           leaves_mid_message, leaves_mid_large_message, leaves_while_it_waits]
 
 
 @pytest.fixture
@@ -126,6 +130,53 @@ def test_the_pool_accounts_for_what_postgresql_sees_after_a_client(weir, cluster
         leaving(client)
         client.reset()
     settled(weir, cluster)
+
+
+ROW = f"repeat('x', {20_000_000})"
+LARGE_ROWS = {
+    "a query": [wire.query(f"select {ROW}")],
+    "a batch": [wire.parse(f"select {ROW}"), wire.bind(), wire.execute(), SYNC],
+    "copy": [wire.query(f"copy (select {ROW}) to stdout")],
+}
+
+
+@pytest.mark.parametrize("how", ["reset", "close", "cancel"])
+@pytest.mark.parametrize("what", LARGE_ROWS)
+def test_clients_that_leave_amid_a_large_row_free_their_servers(weir, cluster, what, how):
+    clients = [weir.wire("app", weir.database) for _ in range(4)]
+    for client in clients:
+        client.send(*LARGE_ROWS[what])
+    for client in clients:
+        client.read_bytes(1000)
+    for client in clients:
+        getattr(client, how)()
+    if how == "cancel":
+        for client in clients:
+            client.close()
+    assert serves_at_once(weir, 4)
+    settled(weir, cluster)
+
+
+def test_40_busy_clients_that_are_gone_at_once_leave_every_server_usable(weir, cluster):
+    clients = [weir.wire("app", weir.database) for _ in range(40)]
+    for number, client in enumerate(clients):
+        client.send(wire.query("begin"), wire.query(f"select pg_sleep(60), {number}"))
+    waiting(weir, weir.database, 36)
+    for client in clients:
+        client.reset()
+    assert serves_at_once(weir, 4)
+    settled(weir, cluster)
+
+
+def test_clients_that_leave_before_their_answer_cost_no_server(weir, cluster):
+    assert serves_at_once(weir, 4)
+    before = pids(cluster, weir.database)
+    for number in range(80):
+        client = weir.wire("app", weir.database)
+        client.send(wire.query(f"select pg_sleep(0.01), {number}"))
+        client.reset()
+    settled(weir, cluster)
+    assert pids(cluster, weir.database) == before
 
 
 def test_a_storm_of_all_of_them_leaves_nothing_behind(weir, cluster):
@@ -265,7 +316,8 @@ def test_a_flood_of_what_is_ignored_starves_nobody(cluster, pooler, database):
 # --- hostile bytes after login -------------------------------------------------------------------
 
 HOSTILE = {
-    "length 0": b"Q\0\0\0\0", "length 3": b"Q\0\0\0\x03", "length -1": b"Q\xff\xff\xff\xff",
+    "length 0": b"Q\0\0\0\0", "length 1": b"Q\0\0\0\x01", "length 3": b"Q\0\0\0\x03",
+    "length -1": b"Q\xff\xff\xff\xff",
     "length of a gigabyte": b"Q\x40\0\0\0" + b"x" * 1000,
     "the greatest length": b"Q\x7f\xff\xff\xffselect 1\0",
     "an unknown type": wire.message("?", b"what"),
@@ -285,7 +337,9 @@ HOSTILE = {
     "a Sync with a body": wire.message("S", b"body"),
     "a Flush with a body": wire.message("H", b"body"),
     "a cancel request": struct.pack("!iiii", 16, 80877102, 1, 1),
+    "an Execute without a portal": wire.execute("nowhere"),
     "zeros": b"\0" * 5000, "0xff": b"\xff" * 5000,
+    "a megabyte of noise": random.Random(44).randbytes(1_000_000),
 }
 
 

@@ -457,14 +457,18 @@ def test_a_client_that_cancelled_its_wait_can_go_on(cluster, pooler, database):
     [wire.parse("select '" + "x" * 200_000 + "'"), wire.bind(), wire.execute(), wire.SYNC],
     [wire.query("select '" + "x" * 200_000 + "'")]],
     ids=["a batch", "several statements", "a large batch", "a large query"])
-def test_whatever_waited_is_answered_once_when_it_is_cancelled(cluster, pooler, database,
-                                                               messages):
-    weir, holder = _full_pool(cluster, pooler, database)
+@pytest.mark.parametrize(("end", "sqlstate"), [("cancel", "57014"), ("query_wait", "53300")])
+def test_whatever_waited_is_answered_once_when_its_wait_ends(cluster, pooler, database, messages,
+                                                             end, sqlstate):
+    limits = {"query_wait": "300ms"} if end == "query_wait" else {}
+    weir, holder = _full_pool(cluster, pooler, database, timeouts=limits)
     with weir.wire("app", database) as waiter:
         waiter.send(*messages)
-        waiting(weir, database, 1)
-        waiter.cancel()
-        assert wire.types(waiter.read_until("Z")) == "EZ"
+        if end == "cancel":
+            waiting(weir, database, 1)
+            waiter.cancel()
+        frames = waiter.read_until("Z")
+        assert (wire.types(frames), sqlstates(frames)) == ("EZ", [sqlstate])
         holder.query("commit")
         assert waiter.values("select 'next'") == [["next"]]
 
@@ -739,18 +743,23 @@ def test_a_client_in_a_transaction_is_not_idle(cluster, pooler, database):
         assert client.silent_for(2)
 
 
-def _reader_of_much(weir, database):
+MUCH = {"many rows": (1_000, 50_000), "one row": (50_000_000, 1)}
+
+
+def _reader_of_much(weir, database, what="many rows"):
     """A client that was sent far more than any buffer takes, and has begun to read it."""
     reader = Wire(weir.address, receive_buffer=4096)
     reader.login("app", database, "app-secret")
-    reader.send(wire.query("select repeat('x', 1000) from generate_series(1, 50000)"))
+    size, count = MUCH[what]
+    reader.send(wire.query(f"select repeat('x', {size}) from generate_series(1, {count})"))
     reader.sock.recv(1, socket.MSG_PEEK)
     return reader
 
 
-def test_a_client_that_reads_nothing_makes_room_for_those_who_wait(cluster, pooler, database):
+@pytest.mark.parametrize("what", MUCH)
+def test_a_client_that_reads_nothing_makes_room_for_those_who_wait(cluster, pooler, database, what):
     weir = pooler(cluster, {"pool": {"size": 1}, "timeouts": {"client_stall": "1s"}}, [database])
-    reader = _reader_of_much(weir, database)
+    reader = _reader_of_much(weir, database, what)
     with weir.wire("app", database) as waiter:
         assert waiter.value("select 1") == "1"
     assert len(reader.raw_until_closed()) < 50_000_000
@@ -764,16 +773,17 @@ def test_a_client_that_reads_nothing_stays_while_nobody_waits(cluster, pooler, d
     assert len(wire.rows(reader.read_until("Z"))) == 50_000
 
 
-def test_a_slow_reader_stays_although_others_wait(cluster, pooler, database):
+@pytest.mark.parametrize("what", MUCH)
+def test_a_slow_reader_stays_although_others_wait(cluster, pooler, database, what):
     weir = pooler(cluster, {"pool": {"size": 1}, "timeouts": {"client_stall": "2s"}}, [database])
-    reader = _reader_of_much(weir, database)
+    reader = _reader_of_much(weir, database, what)
     with weir.wire("app", database) as waiter:
         waiter.send(wire.query("select 1"))
         waiting(weir, database)
         for _ in range(60):
             reader.buffer += reader.sock.recv(4096)
             time.sleep(0.1)
-        assert len(wire.rows(reader.read_until("Z"))) == 50_000
+        assert sum(len(v) for (v,) in wire.rows(reader.read_until("Z"))) == 50_000_000
         assert wire.rows(waiter.read_until("Z")) == [["1"]]
 
 
