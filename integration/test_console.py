@@ -1,5 +1,7 @@
 """The console: its columns are a contract, its commands obey roles, RELOAD is all or nothing."""
 
+import time
+
 import psycopg
 import pytest
 
@@ -142,6 +144,38 @@ def test_show_stats_counts_queries_and_transactions(weir):
     assert (row["total_query_count"], row["total_xact_count"]) == (4, 2)
 
 
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_show_stats_tells_time_in_queries_from_time_in_transactions(cluster, pooler, database,
+                                                                    mode):
+    weir = pooler(cluster, {"pool": {"mode": mode}}, [database])
+    began = time.monotonic()
+    with weir.wire("app", database) as client:
+        for statement in ("select pg_sleep(0.2)", "begin", "select pg_sleep(0.2)"):
+            client.query(statement)
+        time.sleep(0.5)  # in the transaction, but in no query
+        client.query("commit")
+        time.sleep(0.5)  # in neither
+        client.query("select 1")
+    took = (time.monotonic() - began) * 1_000_000
+    row = next(r for r in weir.show("STATS") if r["database"] == database)
+    assert 400_000 <= row["total_query_time"] <= took - 1_000_000
+    assert row["total_query_time"] + 500_000 <= row["total_xact_time"] <= took - 500_000
+
+
+def test_show_stats_tells_how_long_clients_waited(cluster, pooler, database):
+    weir = pooler(cluster, {"pool": {"size": 1}}, [database])
+    with weir.wire("app", database) as one, weir.wire("app", database) as two:
+        one.query("begin")
+        began = time.monotonic()
+        two.send(wire.query("select 1"))
+        until(lambda: weir.pool(database)["maxwait_us"] >= 300_000, what="a wait")
+        one.query("commit")
+        two.read_until("Z")
+        took = (time.monotonic() - began) * 1_000_000
+    row = next(r for r in weir.show("STATS") if r["database"] == database)
+    assert 300_000 <= row["total_wait_time"] <= took
+
+
 def test_show_lists_counts_the_databases(weir):
     lists = {r["list"]: r["items"] for r in weir.show("LISTS")}
     assert {"databases", "users", "pools", "free_clients", "used_clients", "login_clients",
@@ -274,6 +308,31 @@ def test_connected_clients_obey_a_new_timeout(weir):
         client.query("select 1")
         weir.change({"timeouts": {"client_idle": "500ms"}})
         assert client.closed_within(20)
+
+
+def test_connected_clients_go_where_a_reload_sends_their_database(weir, cluster, databases):
+    other = databases(cluster)
+    with weir.wire("app", weir.database) as idle, weir.wire("app", weir.database) as busy:
+        idle.query("select 1")
+        busy.query("begin")
+        weir.change({"database": {weir.database: {"dbname": other}}})
+        until(lambda: idle.value("select current_database()") == other, what="the new database")
+        assert busy.value("select current_database()") == weir.database
+        busy.query("commit")
+        assert busy.value("select current_database()") == other
+    until(lambda: cluster.backends(weir.database) == 0, what="the old servers gone")
+
+
+def test_connected_clients_obey_a_new_mode(weir):
+    with weir.wire("app", weir.database) as client:
+        def keeps():
+            client.query("select 1")
+            return weir.pool(weir.database)["sv_active"] == 1
+
+        weir.change({"pool": {"mode": "session"}})
+        until(keeps, what="session mode")
+        weir.change({"pool": {"mode": "transaction"}})
+        until(lambda: not keeps(), what="transaction mode")
 
 
 def test_connected_clients_are_not_disturbed_by_a_reload(weir):

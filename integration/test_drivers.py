@@ -248,6 +248,22 @@ def test_asyncpg_transactions(weir):
     assert with_asyncpg(weir, work) == 1
 
 
+def test_asyncpg_goes_on_behind_a_savepoint(weir):
+    async def work(connection):
+        async with connection.transaction():
+            await connection.execute("insert into t (v) values ($1)", "kept")
+            for divisor in (0, 1, 0):
+                try:
+                    async with connection.transaction():
+                        await connection.execute("insert into t (v) values ($1)", f"by {divisor}")
+                        await connection.fetchval("select 10 / $1::int", divisor)
+                except asyncpg.DivisionByZeroError:
+                    pass
+        return [row["v"] for row in await connection.fetch("select v from t order by id")]
+
+    assert with_asyncpg(weir, work) == ["kept", "by 1"]
+
+
 def test_asyncpg_executemany(weir):
     async def work(connection):
         await connection.executemany("insert into t (v) values ($1)",

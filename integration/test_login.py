@@ -177,6 +177,16 @@ def test_dbname_renames_the_database(cluster, pooler, database):
         assert client.value("select current_database()") == database
 
 
+def test_names_need_not_be_ascii(cluster, pooler, database):
+    weir = pooler(cluster, {
+        "database": {"größe": {"host": cluster.host, "port": cluster.port, "dbname": database,
+                               "user": "app", "password": "app-secret"}},
+        "user": {"zoë": {"password": "geheim"}}})
+    with weir.wire("zoë", "größe", "geheim") as client:
+        assert client.value("select current_database()") == database
+        assert weir.pool("größe")["cl_active"] == 1
+
+
 def test_the_star_stands_for_databases_not_named(cluster, pooler, database):
     weir = pooler(cluster, databases=["*"])
     with weir.wire("app", database) as client:

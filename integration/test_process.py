@@ -1,5 +1,7 @@
 """The process: its command line, its signals, its sockets, and how it ends."""
 
+import ctypes
+import errno
 import os
 import re
 import resource
@@ -15,6 +17,8 @@ import wire
 from cluster import free_port, until
 from pooler import BINARY, default_config, merged, toml
 from wire import Closed, Wire, sqlstates
+
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def call(*arguments, seconds=60):
@@ -322,6 +326,50 @@ def test_ipv6_clients_are_served(cluster, pooler):
     with Wire(("::1", weir.port)) as client:
         client.login("app", "shop", "app-secret")
         assert client.value("select 1") == "1"
+
+
+PIDFD_GETFD = 438  # on all architectures; a privilege over our own child
+
+
+def connections_of(pid):
+    """Copies of a process's connected TCP sockets."""
+    found, handle = [], os.pidfd_open(pid)
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            is_socket = os.readlink(f"/proc/{pid}/fd/{fd}").startswith("socket:")
+        except FileNotFoundError:
+            continue
+        copy = LIBC.syscall(PIDFD_GETFD, handle, int(fd), 0) if is_socket else -1
+        if is_socket and copy < 0 and ctypes.get_errno() in (errno.EPERM, errno.ENOSYS):
+            pytest.skip("the kernel lends no descriptor of another process here")
+        if copy < 0:
+            continue
+        one = socket.socket(fileno=copy)
+        try:
+            one.getpeername()
+        except OSError:
+            one.close()
+        else:
+            found.append(one)
+    os.close(handle)
+    return found
+
+
+def test_both_legs_have_the_configured_tcp_settings(cluster, pooler):
+    weir = pooler(cluster, {"tcp": {"keepalive_idle": "41s", "keepalive_interval": "7s",
+                                    "keepalive_count": 5, "user_timeout": "43s"}})
+    with weir.wire("app") as client:
+        client.query("begin")
+        legs = connections_of(weir.pid)
+        peers = {one.getpeername() for one in legs}
+        assert {client.sock.getsockname(), cluster.address} <= peers
+        for one in legs:
+            assert one.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            assert [one.getsockopt(socket.IPPROTO_TCP, option) for option in (
+                socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT,
+                socket.TCP_USER_TIMEOUT)] == [41, 7, 5, 43_000]
+            assert one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            one.close()
 
 
 def test_a_name_may_be_listened_on(cluster, pooler):
