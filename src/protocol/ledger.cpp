@@ -17,6 +17,7 @@ constexpr bool ends_batch(request r) noexcept {
 void ledger::count(request r, std::size_t n, bool outstanding) noexcept {
     const auto change = outstanding ? n : std::size_t{0} - n;
     boundaries_ += ends_batch(r) ? change : 0;
+    known_ += is_known(r) ? change : 0;
     executing_ += (ends_batch(r) && r != request::sync) || r == request::execute ? change : 0;
 }
 

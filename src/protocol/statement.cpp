@@ -70,11 +70,9 @@ std::string take_identifier(std::string_view& s, bool& quoted) {
     return name;
 }
 
-std::size_t hash_of(const statement_scope& scope, std::string_view body) noexcept {
-    const auto mix = [](std::size_t a, std::size_t b) { return a * 0x9e3779b97f4a7c15U + b; };
-    return mix(
-        mix(std::hash<std::string_view>{}(body), std::hash<const void*>{}(scope.settings.get())),
-        static_cast<std::size_t>(scope.owner));
+std::size_t hash_of(const void* scope, std::string_view body) noexcept {
+    return std::hash<std::string_view>{}(body)*0x9e3779b97f4a7c15U +
+           std::hash<const void*>{}(scope);
 }
 
 }  // namespace
@@ -103,13 +101,23 @@ std::shared_ptr<statement> statement_store::make() {
     return made;
 }
 
-statement_ptr statement_store::intern(const statement_scope& scope, std::string_view body) {
-    const auto hash = hash_of(scope, body);
+std::shared_ptr<statement> statement_store::make(std::string_view body) {
+    auto made = make();
+    message_writer{made->parse}.begin('P').put_cstr(made->name).put_bytes(body).end();
+    const auto text = body.substr(0, body.find('\0'));
+    made->deallocates = may_deallocate(text);
+    made->changes_parsing = !leaves_parsing_alone(text);
+    made->effect = names_session_state(text);
+    return made;
+}
+
+statement_ptr statement_store::intern(const std::shared_ptr<const void>& scope,
+                                      std::string_view body) {
+    const auto hash = hash_of(scope.get(), body);
     const auto [from, to] = known_.equal_range(hash);
     for (auto it = from; it != to; ++it) {
-        if (auto known = it->second.lock(); known && known->body() == body &&
-                                            known->scope == scope.settings &&
-                                            known->owner == scope.owner) {
+        if (auto known = it->second.lock();
+            known && known->body() == body && known->scope == scope) {
             return known;
         }
     }
@@ -117,17 +125,13 @@ statement_ptr statement_store::intern(const statement_scope& scope, std::string_
         std::erase_if(known_, [](const auto& s) { return s.second.expired(); });
         sweep_at_ = std::max<std::size_t>(64, known_.size() * 2);
     }
-    auto made = make();
-    message_writer{made->parse}.begin('P').put_cstr(made->name).put_bytes(body).end();
-    const auto text = body.substr(0, body.find('\0'));
-    made->deallocates = may_deallocate(text);
-    made->changes_parsing = !leaves_parsing_alone(text);
-    made->effect = names_session_state(text);
-    made->scope = scope.settings;
-    made->owner = scope.owner;
+    auto made = make(body);
+    made->scope = scope;
     known_.emplace(hash, made);
     return made;
 }
+
+statement_ptr statement_store::make_private(std::string_view body) { return make(body); }
 
 statement_ptr statement_store::make_unshared() {
     auto made = make();

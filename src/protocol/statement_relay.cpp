@@ -41,6 +41,15 @@ std::optional<std::string_view> cstr_at(std::string_view head, std::size_t at) n
     return head.substr(at, end - at);
 }
 
+// Without an early end, so that the compiler vectorises it.
+bool is_ascii(std::string_view bytes) noexcept {
+    unsigned char all = 0;
+    for (const char c : bytes) {
+        all |= static_cast<unsigned char>(c);
+    }
+    return all < 0x80;
+}
+
 bool is_ours(std::string_view name) noexcept { return name.starts_with(shared_prefix); }
 
 // Puts a message into the arena. No room: an empty view.
@@ -139,7 +148,9 @@ statement_relay::step statement_relay::look_at(const context& c) {
 // Does PostgreSQL drop its unnamed statement for this message, whatever comes of it? Not for one
 // that it cannot read, nor for a Parse that needs another of ours in front, which may fail.
 bool statement_relay::drops_unnamed(const context& c) const noexcept {
-    if (!c.is_whole() || (c.f.type != 'Q' && c.f.type != 'P')) {
+    // In some encodings it may not be able to read what is not ASCII, and says so first.
+    if (!c.is_whole() || (c.f.type != 'Q' && c.f.type != 'P') ||
+        !is_ascii(c.head.substr(header_size))) {
         return false;
     }
     if (c.f.type == 'Q') {
@@ -184,6 +195,13 @@ bool statement_relay::must_wait(const context& c, const named* n) {
     return fence_ || (n != nullptr && n->what.must_wait(link_.server.segment()));
 }
 
+// Does a text that is parsed now mean what its scope says? Not where the session was changed, nor
+// where it may just be.
+bool statement_relay::has_changed_session(const context& c) noexcept {
+    doubt_ = doubt_ && c.ledger.executing() != 0;
+    return c.marks.changes_parsing || doubt_;
+}
+
 // The message with another name in place of the one that begins at `name_at`.
 statement_relay::step statement_relay::rename(const context& c,
                                               std::size_t name_at,
@@ -214,6 +232,10 @@ statement_relay::maybe_step statement_relay::make_ready(const context& c, const 
     }
     if (auto made_room = make_room(c)) {
         return made_room;
+    }
+    if (has_changed_session(c)) {
+        // Here and now it may mean something else than to those who share it: it must go.
+        c.marks.dirty = c.marks.has_statements = true;
     }
     c.ledger.sent(request::parse, origin::pooler, true);
     server.begin({.server = &h, .is_there = true});
@@ -258,8 +280,22 @@ void statement_relay::sent_with_name(const context& c,
 }
 
 // Once run, it may change what other texts mean. What its words say is in the marks.
-void statement_relay::note_text(std::string_view text) noexcept {
-    doubt_ = doubt_ || !begins_harmlessly(text);
+bool statement_relay::note_text(std::string_view text) noexcept {
+    const bool may = !begins_harmlessly(text);
+    doubt_ = doubt_ || may;
+    return may;
+}
+
+// A portal may be run long after its Bind, and again.
+void statement_relay::note_bound(bool deallocates, bool changes_parsing) noexcept {
+    bound_deallocates_ = bound_deallocates_ || deallocates;
+    bound_changes_ = bound_changes_ || changes_parsing;
+    note_run();
+}
+
+void statement_relay::note_run() noexcept {
+    fence_ = fence_ || bound_deallocates_;
+    doubt_ = doubt_ || bound_changes_;
 }
 
 // --- Parse
@@ -287,12 +323,11 @@ statement_relay::step statement_relay::parse(const context& c) {
     if (c.f.size > statement_limit || !mine().has_room_for(c.f.size)) {
         return parse_long(c, *name);
     }
-    doubt_ = doubt_ && c.ledger.executing() != 0;
-    // A client that changed its session, or may be doing so, may mean something else by this text.
-    const bool alone = c.marks.changes_parsing || doubt_;
+    const bool alone = has_changed_session(c);
     const auto body = c.head.substr(header_size + name->size() + 1);
-    const auto what = link_.store.intern(
-        {link_.settings == nullptr ? nullptr : *link_.settings, alone ? link_.self : 0}, body);
+    const auto what = alone                       ? link_.store.make_private(body)
+                      : link_.settings == nullptr ? link_.store.intern(nullptr, body)
+                                                  : link_.store.intern(*link_.settings, body);
     auto& server = link_.server;
     auto& h = server.use(what);
     if (h.there.must_wait(server.segment())) {
@@ -377,7 +412,7 @@ statement_relay::step statement_relay::parse_unnamed(const context& c) {
     auto copy = link_.server.spare();
     mine().copy_unnamed(kept, copy);
     link_.server.begin({.parses_unnamed = true, .unnamed = std::move(copy)});
-    note_text(text.value_or(std::string_view{}));
+    unnamed_changes_ = note_text(text.value_or(std::string_view{}));
     return s;
 }
 
@@ -418,8 +453,7 @@ statement_relay::step statement_relay::refer(const context& c,
             ++link_.counts.binds;
             ++what->binds;
             c.marks.add(what->effect);
-            fence_ = fence_ || what->deallocates;
-            doubt_ = doubt_ || what->changes_parsing;
+            note_bound(what->deallocates, what->changes_parsing);
         }
     }
     return s;
@@ -456,7 +490,7 @@ statement_relay::step statement_relay::refer_unnamed(const context& c, request r
         }
         unnamed_target_ = target == nullptr ? std::string{} : *target->key;
         unnamed_seen_in_ = server.segment();
-        note_text(text);
+        unnamed_changes_ = note_text(text);
         // The name may have come or gone since: whichever text the server has, it may be the wrong.
         if (diverted || !deallocated_name(text).empty()) {
             return restore_unnamed(c, diverted ? diverted->bytes : ours);
@@ -466,7 +500,9 @@ statement_relay::step statement_relay::refer_unnamed(const context& c, request r
         c.marks.add(names_session_state(ours.substr(header_size)));
         return restore_unnamed(c, ours);
     }
-    fence_ = fence_ || (r == request::bind && unnamed_deallocates_);
+    if (r == request::bind) {
+        note_bound(unnamed_deallocates_, unnamed_changes_);
+    }
     return raw(c, r);
 }
 
@@ -570,6 +606,7 @@ statement_relay::maybe_step statement_relay::deallocate(const context& c,
 }
 
 statement_relay::step statement_relay::execute(const context& c) {
+    note_run();
     const auto portal = cstr_at(c.head, header_size);
     if (portal_target_.empty() || !portal || *portal != target_portal_ || is_void(c)) {
         return raw(c, request::execute);

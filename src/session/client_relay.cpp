@@ -203,12 +203,16 @@ void client::forward(std::string_view data) {
         return on_server_lost();
     }
     // A Flush asks for our own replies as well.
-    if (frontend_.take_flush()) {
+    if (frontend_.take_flush() || awaits_replies_) {
         if (!answer_known(out)) {
             return leave(false);
         }
         if (query_since_ != base::no_time && !ledger.owes_reply()) {
             on_batch_paused();
+        }
+        if (awaits_replies_ && !ledger.owes_reply()) {
+            awaits_replies_ = false;  // all that it waited for was ours
+            channel_.stream().call_again();
         }
     }
     switch (why) {
@@ -232,11 +236,12 @@ void client::add_known(outgoing& out) {
     lease_->listener().on_settlement(ledger.take_settlement());
 }
 
-// Replies that are due now and that no server sends. False: the client's connection broke.
+// Replies that are due now and that no server sends; while the client does not read they stay in
+// the ledger. False: the client's connection broke.
 bool client::answer_known(outgoing& out) {
     auto& ledger = lease_->ledger();
     bool sent = true;
-    while (lease_->backend().is_known_due(ledger)) {
+    while (lease_->backend().is_known_due(ledger) && !channel_.has_backlog()) {
         add_known(out);
         if (out.is_full()) {
             sent = sent && out.send(channel_);
@@ -261,10 +266,17 @@ void client::on_server_io() try {
 
 void client::pump_server() {
     // A client that does not read stops its server, not our memory.
-    if (channel_.has_backlog() || !lease_->channel().has_input()) {
+    if (channel_.has_backlog()) {
         return;
     }
     auto& server = *lease_;
+    if (!server.channel().has_input()) {
+        outgoing out{home_.arena()};
+        if (!answer_known(out)) {
+            return leave(false);
+        }
+        return read_further();
+    }
     auto [data, status] = server.channel().receive();
     const auto replies = pass_replies(data);
     if (!replies.sent) {
@@ -296,14 +308,18 @@ void client::pump_server() {
     } else if (replies.ready && !replies.settled) {
         arm_timer();
     }
-    // Reading goes on when there is room for a good deal more, or at once if it only waited for the
-    // outcome of something; it looks again then.
-    if (awaits_replies_ && server.ledger().outstanding() < protocol::ledger::capacity / 2) {
-        awaits_replies_ = false;
-        pump_client();
-    }
+    read_further();
     if (phase_ == phase::active && server.channel().stream().readable()) {
         server.channel().stream().call_again();
+    }
+}
+
+// Reading goes on when there is room for a good deal more, or at once if it only waited for the
+// outcome of something; it looks again then.
+void client::read_further() {
+    if (awaits_replies_ && lease_->ledger().outstanding() < protocol::ledger::capacity / 2) {
+        awaits_replies_ = false;
+        pump_client();
     }
 }
 

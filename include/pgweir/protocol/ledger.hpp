@@ -98,7 +98,10 @@ public:
     [[nodiscard]] bool is_copying_in() const noexcept { return copy_in_; }
     // The server waits for a Sync: a batch is open, or what is left of one that failed is skipped.
     [[nodiscard]] bool needs_sync() const noexcept { return open_ || skipping_; }
-    [[nodiscard]] bool is_full() const noexcept { return runs_.size() - head_ >= capacity; }
+    // Requests that we answer ourselves count one by one: their answers wait here.
+    [[nodiscard]] bool is_full() const noexcept {
+        return runs_.size() - head_ + known_ >= capacity;
+    }
     // The exchange has left what can be followed exactly (a Sync swallowed by a COPY that failed, a
     // query inside COPY IN): the connection must not be reused once the client is done with it.
     [[nodiscard]] bool is_doubtful() const noexcept { return doubtful_; }
@@ -138,6 +141,7 @@ private:
     std::size_t head_ = 0;
     std::size_t boundaries_ = 0;
     std::size_t executing_ = 0;
+    std::size_t known_ = 0;  // known_parse and known_close
     settlement settlement_;
     bool skipping_ = false;
     bool copy_in_ = false;

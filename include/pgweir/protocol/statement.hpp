@@ -30,8 +30,6 @@ struct statement {
     // Every setting that parsing can see: literals are folded, and names looked up, when a
     // statement is parsed. Kept so that its address stays taken.
     std::shared_ptr<const void> scope;
-    // A client that has changed its session since startup shares with nobody; else 0.
-    std::uint64_t owner = 0;
     // How often clients have bound it. Only on the worker that has made it.
     mutable std::uint64_t binds = 0;
 
@@ -43,12 +41,6 @@ struct statement {
 };
 using statement_ptr = std::shared_ptr<const statement>;
 
-// In which circumstances a text is parsed; see statement::scope and statement::owner.
-struct statement_scope {
-    std::shared_ptr<const void> settings;
-    std::uint64_t owner = 0;
-};
-
 // Interns statements; one a slice. Entries live as long as somebody holds them. Worker thread only.
 class statement_store {
 public:
@@ -58,8 +50,12 @@ public:
         : worker_{worker}, made_{made} {}
     [[nodiscard]] std::uint64_t made() const noexcept { return made_; }
 
-    // `body` as in statement::body().
-    [[nodiscard]] statement_ptr intern(const statement_scope& scope, std::string_view body);
+    // `body` as in statement::body(), `scope` as in statement::scope.
+    [[nodiscard]] statement_ptr intern(const std::shared_ptr<const void>& scope,
+                                       std::string_view body);
+    // One for a client that has changed its session, or may be doing so. Nobody shares it, nor
+    // itself under another name: the session may have changed again.
+    [[nodiscard]] statement_ptr make_private(std::string_view body);
     // From now on every text is a new statement: a table has changed under one that is known, and a
     // client that prepares afterwards must not meet the old one.
     void retire_all() noexcept { known_.clear(); }
@@ -78,6 +74,7 @@ public:
 
 private:
     [[nodiscard]] std::shared_ptr<statement> make();
+    [[nodiscard]] std::shared_ptr<statement> make(std::string_view body);
 
     const unsigned worker_;
     std::uint64_t made_;

@@ -134,7 +134,10 @@ private:
         return link_.client != nullptr && link_.client->has_unnamed();
     }
     bool must_wait(const context& c, const named* n);
-    void note_text(std::string_view text) noexcept;
+    bool has_changed_session(const context& c) noexcept;
+    bool note_text(std::string_view text) noexcept;
+    void note_bound(bool deallocates, bool changes_parsing) noexcept;
+    void note_run() noexcept;
 
     link link_;
     bool first_ = true;
@@ -143,6 +146,9 @@ private:
     bool doubt_ = false;     // something under way may change what a text means
     std::optional<std::uint64_t> unnamed_seen_in_;  // the segment that looked at its text last,
     bool unnamed_deallocates_ = false;              // and what it found
+    bool unnamed_changes_ = false;                  // (that it may change what a text means)
+    bool bound_deallocates_ = false;                // the same of any portal of this link
+    bool bound_changes_ = false;
     std::string unnamed_target_;  // the name that running the unnamed statement deallocates
     std::string portal_target_;   // ... and the portal that was bound to it last,
     std::string target_portal_;   // whose name this is

@@ -120,6 +120,7 @@ private:
     [[nodiscard]] bool may_part() const noexcept;
     bool give_back();
     void read_on();
+    void read_further();
     void on_server_lost();
 
     // local service and refusal (client_local.cpp)

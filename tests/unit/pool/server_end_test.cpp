@@ -50,7 +50,16 @@ protected:
     backend b_;
 };
 
-TEST_F(server_end, is_announced_to_postgresql) { EXPECT_TRUE(b_.is_told_to_end()); }
+// It would be taken for the rest of what the client had begun to say.
+TEST_F(server_end, is_not_announced_amid_a_message) { EXPECT_FALSE(b_.is_told_to_end()); }
+
+TEST_F(server_end, is_announced_between_messages) {
+    b_.end();
+    auto [c, b] = served_newcomer();
+    on(c->worker, [&, &c = c](slice&) { c->server->marks().permanent = true; });
+    give_back(*c);
+    EXPECT_TRUE(b.is_told_to_end());
+}
 
 TEST_F(server_end, keeps_the_permit_until_the_backend_is_gone) {
     b_.is_told_to_end();

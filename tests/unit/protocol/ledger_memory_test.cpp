@@ -6,16 +6,10 @@
 
 #include <cstdlib>
 #include <new>
+#include <string>
 #include <string_view>
 
 namespace {
-
-std::string copied(client_statements& client, std::string_view parse) {
-    std::string copy;
-    client.copy_unnamed(parse, copy);
-    return copy;
-}
-
 std::size_t allocated = 0;  // bytes asked for since the program began
 }  // namespace
 
@@ -35,6 +29,12 @@ std::size_t allocated = 0;  // bytes asked for since the program began
 
 namespace pgweir::protocol {
 namespace {
+
+std::string copied(client_statements& client, std::string_view parse) {
+    std::string copy;
+    client.copy_unnamed(parse, copy);
+    return copy;
+}
 
 void batch(ledger& l) {
     l.sent(request::parse, origin::client);
@@ -100,6 +100,20 @@ TEST(ledger_memory, is_not_needed_for_one_batch_at_a_time) {
         }
     }
     EXPECT_EQ(allocated, before);
+}
+
+// Their answers, and what they change, are kept until the client reads on.
+TEST(ledger_memory, counts_each_request_that_is_answered_here) {
+    ledger owed;
+    const auto send_half = [&] {
+        for (std::size_t i = 0; i < ledger::capacity / 2; ++i) {
+            owed.sent(request::known_close, origin::client);
+        }
+    };
+    send_half();
+    EXPECT_FALSE(owed.is_full());
+    send_half();
+    EXPECT_TRUE(owed.is_full());
 }
 
 }  // namespace

@@ -24,8 +24,8 @@ std::shared_ptr<const void> some_settings() { return std::make_shared<int>(1); }
 TEST(statement_store, shares_the_same_text_types_and_scope) {
     statement_store store{0};
     const auto settings = some_settings();
-    const auto first = store.intern({settings, 0}, body);
-    EXPECT_EQ(store.intern({settings, 0}, body), first);
+    const auto first = store.intern(settings, body);
+    EXPECT_EQ(store.intern(settings, body), first);
 }
 
 TEST(statement_store, tells_texts_apart) {
@@ -42,17 +42,17 @@ TEST(statement_store, tells_parameter_types_apart) {
 
 TEST(statement_store, tells_settings_apart) {
     statement_store store{0};
-    const auto first = store.intern({some_settings(), 0}, body);
-    EXPECT_NE(store.intern({some_settings(), 0}, body), first);
+    const auto first = store.intern(some_settings(), body);
+    EXPECT_NE(store.intern(some_settings(), body), first);
 }
 
-TEST(statement_store, shares_an_owner_s_with_nobody_else) {
+TEST(statement_store, shares_a_private_one_with_nobody) {
     statement_store store{0};
-    const auto shared = store.intern({nullptr, 0}, body);
-    const auto own = store.intern({nullptr, 7}, body);
+    const auto shared = store.intern({}, body);
+    const auto own = store.make_private(body);
     EXPECT_NE(own, shared);
-    EXPECT_NE(store.intern({nullptr, 8}, body), own);
-    EXPECT_EQ(store.intern({nullptr, 7}, body), own);
+    EXPECT_NE(store.make_private(body), own);
+    EXPECT_EQ(store.intern({}, body), shared);
 }
 
 TEST(statement_store, makes_anew_what_nobody_holds) {
@@ -81,7 +81,7 @@ TEST(statement_store, holds_on_to_the_settings_that_tell_scopes_apart) {
     statement_store store{0};
     auto settings = some_settings();
     const std::weak_ptr<const void> watched = settings;
-    const auto s = store.intern({settings, 0}, body);
+    const auto s = store.intern(settings, body);
     settings.reset();
     EXPECT_FALSE(watched.expired());
 }
