@@ -244,10 +244,10 @@ bool client::answer_known(outgoing& out) {
     while (lease_->backend().is_known_due(ledger) && !channel_.has_backlog()) {
         add_known(out);
         if (out.is_full()) {
-            sent = sent && out.send(channel_);
+            sent = out.send(channel_) && sent;
         }
     }
-    return sent && out.send(channel_);
+    return out.send(channel_) && sent;
 }
 
 void client::on_server_io() try {
@@ -324,7 +324,7 @@ void client::read_further() {
 }
 
 // Passes on what may be passed on of the server's `data`, which is all there is, and keeps the
-// rest.
+// rest. To the end, also when the client's connection breaks: what is owed must be known.
 client::passed client::pass_replies(std::string_view data) {
     using stop = protocol::backend_stream::stop;
     auto& server = *lease_;
@@ -356,11 +356,11 @@ client::passed client::pass_replies(std::string_view data) {
             break;
         }
         if (out.is_full()) {
-            p.sent = p.sent && out.send(channel_);
+            p.sent = out.send(channel_) && p.sent;
         }
     }
     server.channel().keep(data);
-    p.sent = p.sent && (p.broken || p.refused ? out.send(channel_) : answer_known(out));
+    p.sent = (p.broken || p.refused ? out.send(channel_) : answer_known(out)) && p.sent;
     slice_->traffic().bytes_sent += out.bytes();
     return p;
 }
