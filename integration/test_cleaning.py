@@ -88,8 +88,7 @@ def test_an_error_costs_nobody_a_prepared_statement(cluster, pooler, database):
     ("client_encoding", "LATIN1"), ("DateStyle", "German, DMY"), ("TimeZone", "Asia/Tokyo"),
     ("IntervalStyle", "iso_8601"), ("standard_conforming_strings", "off"),
     ("application_name", "renamed")])
-@pytest.mark.parametrize("mode", ["session", pytest.param("transaction", marks=pytest.mark.xfail(
-    strict=True, reason="a client is told of its SET, but not that it is taken back"))])
+@pytest.mark.parametrize("mode", ["session", "transaction"])
 def test_what_a_client_was_told_of_a_setting_is_what_holds(cluster, pooler, database, name, wanted,
                                                            mode):
     weir = pooler(cluster, {"pool": {"size": 1, "mode": mode}}, [database])

@@ -103,10 +103,7 @@ def test_no_more_logins_are_under_way_than_may_be(cluster, pooler):
         assert {client.error for client in clients} == {""}
 
 
-@pytest.mark.parametrize("cap", [
-    pytest.param("limits", marks=pytest.mark.xfail(strict=True, reason="whoever has connected"
-                 " counts as a client before it is logged in, so of a rush nobody gets in")),
-    "database", "user"])
+@pytest.mark.parametrize("cap", ["limits", "database", "user"])
 def test_of_many_clients_at_once_as_many_get_in_as_may(cluster, pooler, cap):
     weir = pooler(cluster, {**TRUST, **{
         "limits": {"limits": {"max_clients": 50}},
@@ -188,7 +185,6 @@ def test_a_reload_that_raises_a_cap_helps_who_waits(cluster, pooler, database, w
         assert rows(two.read_until("Z")) == [["served"]]
 
 
-@pytest.mark.xfail(strict=True, reason="the hint names pool.size where a cap is in the way")
 @pytest.mark.parametrize("where", ["database", "user"])
 def test_a_wait_that_a_cap_made_too_long_names_it(cluster, pooler, database, where):
     name = {"database": database, "user": "app"}[where]

@@ -62,9 +62,7 @@ def test_servers_are_replaced_no_more_often_than_their_lifetime_says(cluster, po
     assert 4 < len(seen) <= 4 * (1 + generations)
 
 
-@pytest.mark.parametrize("key", ["server_idle_timeout", pytest.param(
-    "server_lifetime", marks=pytest.mark.xfail(
-        strict=True, reason="when a server expires is decided when it connects"))])
+@pytest.mark.parametrize("key", ["server_idle_timeout", "server_lifetime"])
 def test_a_reload_of_a_limit_holds_for_servers_that_are_there(cluster, pooler, database, key):
     weir = pooler(cluster, {"pool": {key: "1h"}}, [database])
     with weir.wire("app", database) as client:
