@@ -126,6 +126,13 @@ protected:
         fleet_.max_clients = fleet_.max_login_clients = 10;
     }
 
+    ~client_failure() override {
+        for (const auto& w : workers_) {
+            w->stop();
+        }
+        fleet_.pools.keys.stop();  // it posts to workers
+    }
+
     void start(unsigned workers = 1) {
         for (unsigned i = 0; i < workers; ++i) {
             workers_.push_back(std::make_unique<worker>(fleet_, i, snapshot_));
