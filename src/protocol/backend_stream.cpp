@@ -15,7 +15,8 @@ constexpr bool has_meaning(char type) noexcept {
 }
 
 // Messages that answer no request in particular: they are for whoever is being served. An error is
-// among them, since our own requests next to a client's cannot fail but by a FATAL.
+// among them: a FATAL concerns everybody, and when a Parse of ours in front of a client's message
+// fails, that message is skipped.
 constexpr bool is_unasked(char type) noexcept {
     return type == 'N' || type == 'S' || type == 'A' || type == 'E';
 }

@@ -109,8 +109,9 @@ public:
     [[nodiscard]] origin next_origin() const noexcept {
         return head_ < runs_.size() ? runs_[head_].from : origin::client;
     }
-    // Requests outstanding that PostgreSQL answers whatever came before (Query, FunctionCall,
-    // Sync), and that run something (Query, FunctionCall, Execute).
+    // Requests outstanding that end a segment (Query, FunctionCall, Sync; PostgreSQL skips the
+    // former two behind a batch that failed), and that run something (Query, FunctionCall,
+    // Execute).
     [[nodiscard]] std::size_t boundaries() const noexcept { return boundaries_; }
     [[nodiscard]] std::size_t executing() const noexcept { return executing_; }
     // Requests outstanding, for SHOW and tests.

@@ -17,11 +17,11 @@
 
 namespace pgweir::protocol {
 
-// Something that requests under way are going to change. A *segment* is what lies between two
-// requests that PostgreSQL answers in any case (Sync, Query, FunctionCall): after an error it skips
-// the rest of a segment, never of the next. So within one segment what was asked for may be taken
-// for done, since otherwise nothing behind it is done either; but the outcome of an earlier segment
-// must be waited for.
+// Something that requests under way are going to change. A *segment* ends with a Sync, Query or
+// FunctionCall: after an error in a batch PostgreSQL skips all up to the next Sync, and so the rest
+// of the segment at least. So within one segment what was asked for may be taken for done, since
+// otherwise nothing behind it is done either; but the outcome of an earlier segment must be waited
+// for.
 template <class T>
 class foreseen {
 public:
