@@ -40,7 +40,7 @@ end play(std::string_view input,
     server_statements server;
     statement_store store{0};
     byte_arena arena;
-    metrics::traffic counted;
+    pgweir::metrics::traffic counted;
     frontend_stream stream;
     if (limit) {
         stream.begin_link({.client = client,
