@@ -100,6 +100,23 @@ session::local_outcome console_session::on_reload(const session::reload_outcome&
     return go_on(out);
 }
 
+session::local_outcome console_session::on_command(const session::command_outcome& done,
+                                                   std::string& out) {
+    if (!waiting_ || waiting_for_.what != kind::wait_for_command) {
+        return on_bytes({}, out);
+    }
+    const auto r = *std::exchange(waiting_, std::nullopt);
+    for (const auto& line : done.notices) {
+        protocol::append_notice(out, {"NOTICE", "00000", line, {}, {}});
+    }
+    if (done.sqlstate.empty()) {
+        complete(r, out);
+    } else {
+        fail({done.sqlstate, done.message, done.detail, done.hint}, out);
+    }
+    return go_on(out);
+}
+
 template <class Fill>
 void console_session::deliver(const running& r, Fill fill, std::string& out) {
     static const format_list all_text;

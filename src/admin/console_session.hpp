@@ -31,6 +31,8 @@ public:
                                      std::string& out) override;
     session::local_outcome on_reload(const session::reload_outcome& done,
                                      std::string& out) override;
+    session::local_outcome on_command(const session::command_outcome& done,
+                                      std::string& out) override;
 
 private:
     using outcome = session::local_outcome;

@@ -43,6 +43,72 @@ const char* to_string(login_method method) noexcept {
     return "";
 }
 
+const char* to_string(console_role role) noexcept {
+    switch (role) {
+        case console_role::none: return "none";
+        case console_role::hint: return "hint";
+        case console_role::stats: return "stats";
+        case console_role::admin: return "admin";
+    }
+    return "";
+}
+
+const char* to_string(discovery how) noexcept {
+    switch (how) {
+        case discovery::fixed: return "static";
+        case discovery::repmgr: return "repmgr";
+        case discovery::patroni: return "patroni";
+    }
+    return "";
+}
+
+const char* to_string(access_target target) noexcept {
+    switch (target) {
+        case access_target::primary: return "primary";
+        case access_target::standby: return "standby";
+        case access_target::prefer_standby: return "prefer-standby";
+        case access_target::any: return "any";
+    }
+    return "";
+}
+
+const char* to_string(balancing how) noexcept {
+    switch (how) {
+        case balancing::round_robin: return "round-robin";
+        case balancing::least_connections: return "least-connections";
+        case balancing::weighted_least_connections: return "weighted-least-connections";
+        case balancing::hash: return "hash";
+    }
+    return "";
+}
+
+const char* to_string(hash_key key) noexcept {
+    switch (key) {
+        case hash_key::user: return "user";
+        case hash_key::database: return "database";
+        case hash_key::application_name: return "application-name";
+        case hash_key::client_address: return "client-address";
+    }
+    return "";
+}
+
+const char* to_string(isolation_guard guard) noexcept {
+    switch (guard) {
+        case isolation_guard::off: return "off";
+        case isolation_guard::hold: return "hold";
+        case isolation_guard::reject: return "reject";
+    }
+    return "";
+}
+
+const char* to_string(cold_start start) noexcept {
+    switch (start) {
+        case cold_start::majority: return "majority";
+        case cold_start::self: return "self";
+    }
+    return "";
+}
+
 const database_settings* snapshot::find_database(std::string_view name) const {
     auto found = databases.find(name);
     if (found == databases.end()) {

@@ -81,6 +81,16 @@ void client::take(const local_outcome& o, std::string& out) {
                     });
                 });
             });
+        case local_outcome::kind::wait_for_command:
+            local_busy_ = true;
+            return home_.all().execute(o.command,
+                                       [resume, &loop = home_.loop()](command_outcome done) {
+                                           loop.post([resume, done = std::move(done)] {
+                                               resume([&](local_session& s, std::string& reply) {
+                                                   return s.on_command(done, reply);
+                                               });
+                                           });
+                                       });
     }
 }
 

@@ -22,11 +22,36 @@ enum class pool_mode : std::uint8_t { session, transaction, statement };
 enum class cleaning : std::uint8_t { when_dirty, always };
 enum class login_method : std::uint8_t { trust, password, md5, scram_sha_256 };
 enum class log_format : std::uint8_t { text, json };
-enum class console_role : std::uint8_t { none, stats, admin };
+// In the order of what they may do. `hint` may do RECHECK and nothing else: it is for repmgr's
+// hooks.
+enum class console_role : std::uint8_t { none, hint, stats, admin };
+// Where the nodes of a cluster are known from.
+enum class discovery : std::uint8_t { fixed /* "static" */, repmgr, patroni };
+// What clients of a database with a cluster want. All but `primary` are for reading: their
+// transactions are read-only unless they say otherwise.
+enum class access_target : std::uint8_t { primary, standby, prefer_standby, any };
+// How reads are spread over the nodes that may serve them.
+enum class balancing : std::uint8_t {
+    round_robin,
+    least_connections,
+    weighted_least_connections,
+    hash
+};
+enum class hash_key : std::uint8_t { user, database, application_name, client_address };
+// See cluster::isolation_guard and cluster::cold_start.
+enum class isolation_guard : std::uint8_t { off, hold, reject };
+enum class cold_start : std::uint8_t { majority, self };
 
 [[nodiscard]] const char* to_string(pool_mode) noexcept;
 [[nodiscard]] const char* to_string(cleaning) noexcept;
 [[nodiscard]] const char* to_string(login_method) noexcept;
+[[nodiscard]] const char* to_string(console_role) noexcept;
+[[nodiscard]] const char* to_string(discovery) noexcept;
+[[nodiscard]] const char* to_string(access_target) noexcept;
+[[nodiscard]] const char* to_string(balancing) noexcept;
+[[nodiscard]] const char* to_string(hash_key) noexcept;
+[[nodiscard]] const char* to_string(isolation_guard) noexcept;
+[[nodiscard]] const char* to_string(cold_start) noexcept;
 
 // [listen]; needs a restart.
 struct listen_settings {
@@ -101,13 +126,72 @@ struct pool_settings {
     unsigned max_prepared_statements = 200;
 };
 
+// [http]: metrics and health, for Prometheus and orchestrators; needs a restart.
+struct http_settings {
+    std::vector<std::string> addresses;  // empty: no HTTP at all
+    std::uint16_t port = 9127;
+};
+
+// [[cluster.NAME.node]]
+struct node_settings {
+    std::string name;  // as repmgr's node_name, where repmgr is used
+    std::string host;  // name or address; a name is resolved at every connect
+    std::uint16_t port = 5432;
+    unsigned weight = 100;         // of its share of reads; 0: none
+    std::optional<int> repmgr_id;  // absent: known by its name
+    std::uint16_t patroni_port = 8008;
+};
+
+// [cluster.NAME]: nodes that replicate one database system, one of which may be written to.
+struct cluster_settings {
+    std::string name;
+    std::vector<node_settings> nodes;  // at least one; with discovery, those to begin with
+    discovery how = discovery::fixed;
+
+    // How the monitor logs in: conf/monitor.sql makes such a role.
+    std::string monitor_user = "pgweir_monitor";
+    base::secret monitor_password;
+    std::string monitor_database = "postgres";  // of repmgr's metadata where repmgr is used
+
+    std::string state_file;  // what must survive a restart; empty: [process] state_dir/NAME.cluster
+    std::uint64_t system_identifier = 0;  // 0: learned from the first majority that agrees
+    isolation_guard guard = isolation_guard::hold;
+    cold_start start = cold_start::majority;
+
+    milliseconds check_interval{1'000};
+    milliseconds quick_interval{50};  // while something smells
+    milliseconds probe_timeout{500};
+    milliseconds connect_timeout{1'000};
+    milliseconds lease{2'500};
+    milliseconds conflict_hold{5'000};
+    milliseconds partition_grace{10'000};
+    milliseconds rogue_after{5'000};
+    milliseconds follower_silence{15'000};
+
+    // While no primary may be written to, clients without an open transaction wait.
+    milliseconds hold_timeout{30'000};  // at most this long, then 57P03
+    unsigned hold_max_clients = 10'000;
+    std::uint64_t hold_max_bytes = 64ULL * 1024 * 1024;  // of requests that had been read already
+    milliseconds switchover_timeout{30'000};             // SWITCHOVER without TIMEOUT
+
+    // Standbys that may be read from.
+    balancing balance = balancing::least_connections;
+    hash_key hash_by = hash_key::user;
+    std::uint64_t max_lag_bytes = 16ULL * 1024 * 1024;  // 0: no limit
+    milliseconds max_lag{10'000};                       // 0: no limit
+    milliseconds slow_start{30'000};   // a node that is back gets its full share after this long
+    unsigned min_standby_servers = 2;  // of each pool, kept open to each standby, for its promotion
+};
+
 // [database.NAME]; "*" stands for every database not named.
 struct database_settings {
     std::string name;  // as clients call it, or "*"
     std::string host =
         "127.0.0.1";  // name, address, or directory of a unix socket ("/run/postgresql")
     std::uint16_t port = 5432;
-    std::string dbname;         // on the server; empty: as the client calls it
+    std::string cluster;  // a section [cluster.NAME] in place of host and port; empty: none
+    access_target target = access_target::primary;  // with a cluster; a client may say otherwise
+    std::string dbname;                             // on the server; empty: as the client calls it
     std::string user;           // forced user towards the server; empty: the client's
     base::secret password;      // of the forced user: plain, "md5..." or a ClientKey is not stored
     pool_settings pool;         // [pool] with this database's keys laid over it
@@ -165,6 +249,9 @@ struct snapshot {
     tcp_settings tcp;
     timeout_settings timeouts;
     pool_settings pool;
+    http_settings http;
+    std::string state_dir = "/var/lib/pgweir";  // [process]
+    std::map<std::string, cluster_settings, std::less<>> clusters;
     std::map<std::string, database_settings, std::less<>> databases;  // by name, "*" among them
     std::map<std::string, user_settings, std::less<>> users;
     std::vector<effective_key> keys;  // global sections only, sorted by key

@@ -129,8 +129,64 @@ struct statement_row {
     std::uint64_t binds = 0;
 };
 
+// A cluster of replicating nodes, and what is decided of it. Filled by the watch thread; only the
+// held clients by workers.
+struct cluster_row {
+    std::string name, discovery;
+    std::string writes;   // serve, hold, reject
+    std::string cause;    // why no primary is served; "none" while one is
+    std::string primary;  // the node; empty: none
+    std::uint64_t epoch = 0;
+    std::uint32_t tli = 0;  // the newest granted
+    std::uint64_t system_identifier = 0;
+    bool split_brain = false;
+    std::uint64_t since_ms = 0;  // how long `cause` has been the cause
+    std::uint64_t lease_ms = 0;  // left of the primary's lease
+    std::uint64_t held_clients = 0, held_bytes = 0;
+    std::uint64_t failovers = 0;      // grants to another node than before
+    std::uint64_t in_doubt = 0;       // 08007 sent to clients
+    std::uint64_t rolled_back = 0;    // 08006 sent for open transactions
+    std::uint64_t hold_rejected = 0;  // 57P03 and 53300 sent to clients for want of a primary
+    std::uint64_t fenced_closed = 0;  // server connections closed because their node lost its role
+    std::string metadata_error;       // why the state file cannot be written; empty: it can
+};
+
+// What SHOW NODES tells of a node.
+struct node_row {
+    std::string cluster, name, host;
+    std::uint16_t port = 0;
+    unsigned weight = 0;
+    std::string state, reason, reads;  // as cluster::to_string() says them
+    std::string contact;               // how the last probe ended
+    std::string error;                 // its text; empty: it did not fail
+    std::uint32_t tli = 0;
+    std::uint64_t lsn = 0;
+    std::int64_t lag_bytes = -1;  // -1: not known
+    std::int64_t lag_ms = -1;
+    std::uint64_t system_identifier = 0;
+    int repmgr_id = -1;
+    std::string repmgr_type;  // of its own row
+    int repmgr_active = -1;   // -1: not known
+    std::string upstream;     // whom it streams from
+    unsigned followers = 0;
+    std::string sync_state;        // as the primary's pg_stat_replication says
+    std::int64_t last_ok_ms = -1;  // since it last answered; -1: never
+    std::uint64_t probe_us = 0;    // how long its last answer took
+    std::uint64_t probes = 0, probes_failed = 0;
+};
+
+// A line of SHOW FAILOVER_LOG: a change of what is decided of a cluster, newest last.
+struct failover_row {
+    std::chrono::system_clock::time_point at;
+    std::string cluster;
+    std::string event;  // "grant", "hold", "serve", "reject", "fence", "node", "verb"
+    std::uint64_t epoch = 0;
+    std::string text;      // for people
+    std::string evidence;  // JSON: all that was known of every node
+};
+
 // What a console command needs; every worker fills in its part, the asker merges.
-enum class part : std::uint8_t {
+enum class part : std::uint16_t {
     clients = 1,
     servers = 2,
     pools = 4,
@@ -138,7 +194,8 @@ enum class part : std::uint8_t {
     traffic = 16,
     counts = 32,
     memory = 64,
-    statements = 128
+    statements = 128,
+    clusters = 256
 };
 
 struct report {
@@ -149,6 +206,9 @@ struct report {
     std::vector<traffic_row> traffics;      // merged and sorted by database
     std::vector<memory_row> memory;         // merged and sorted by name
     std::vector<statement_row> statements;  // merged and sorted by (database, user, name)
+    std::vector<cluster_row> clusters;      // merged and sorted by name
+    std::vector<node_row> nodes;            // in the order of the configuration
+    std::vector<failover_row> failovers;
     std::uint64_t used_clients = 0, login_clients = 0, used_servers = 0, free_servers = 0;
     std::uint64_t users = 0;
 

@@ -3,6 +3,8 @@
 
 #include "pgweir/metrics/report.hpp"
 
+#include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -15,17 +17,43 @@ enum class console_role : std::uint8_t;
 
 namespace pgweir::session {
 
+// What the console asks of the rest of pgweir; see docs/console.md.
+struct console_command {
+    enum class verb : std::uint8_t {
+        pause,       // of `name`, a database; empty: of all. Done when no server serves them
+        resume,      // likewise
+        reconnect,   // likewise: servers are closed when their transaction ends
+        switchover,  // of the cluster of database `name` (or of the only one); done when drained
+        recheck,     // cluster `name`; empty: all
+        force_primary,
+        fence,
+        unfence,
+        forget_cluster,
+    };
+    verb what = verb::pause;
+    std::string name;  // database or cluster; may be empty where there is only one
+    std::string node;  // force_primary, fence, unfence
+    std::chrono::milliseconds timeout{0};  // switchover; 0: as configured
+};
+// How it ended. An empty sqlstate means well.
+struct command_outcome {
+    std::string sqlstate, message, detail, hint;
+    std::vector<std::string> notices;  // one line each, told before the end
+};
+
 // What a local session wants after it was given something. `close` may come with output: that is
 // sent first.
 struct local_outcome {
     enum class kind : std::uint8_t {
-        wait_for_input,   // nothing more to do until the client sends bytes
-        wait_for_report,  // call on_report() with the `parts` filled in
-        wait_for_reload,  // reload the configuration, then call on_reload()
-        close,            // the client said Terminate, or broke the protocol
+        wait_for_input,    // nothing more to do until the client sends bytes
+        wait_for_report,   // call on_report() with the `parts` filled in
+        wait_for_reload,   // reload the configuration, then call on_reload()
+        wait_for_command,  // have `command` carried out, then call on_command()
+        close,             // the client said Terminate, or broke the protocol
     };
     kind what = kind::wait_for_input;
     unsigned parts = 0;  // of metrics::part, for wait_for_report
+    console_command command{};
 };
 
 // What RELOAD did. Empty `problems` means the new configuration is in force.
@@ -37,7 +65,7 @@ struct reload_outcome {
 
 // One client's conversation with a local service, after its login. Sans-io: bytes in, bytes out.
 // Owned by the client; used on the client's worker thread only. While a call is outstanding
-// (wait_for_report, wait_for_reload) on_bytes() is not called; input waits.
+// (wait_for_...) on_bytes() is not called; input waits.
 class local_session {
 public:
     virtual ~local_session() = default;
@@ -51,6 +79,7 @@ public:
                                     const config::snapshot& snapshot,
                                     std::string& out) = 0;
     virtual local_outcome on_reload(const reload_outcome& outcome, std::string& out) = 0;
+    virtual local_outcome on_command(const command_outcome& outcome, std::string& out) = 0;
 };
 
 // Makes local sessions. Shared by all workers: implementations are immutable.

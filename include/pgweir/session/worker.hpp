@@ -42,6 +42,9 @@ struct fleet {
     std::atomic<unsigned> max_login_clients = 0;
     // Any thread: reloads the configuration on the control thread, then calls `done` there.
     std::function<void(std::function<void(reload_outcome)> done)> reload;
+    // Any thread: has a console's command carried out; `done` is called on any thread, once.
+    std::function<void(const console_command& command, std::function<void(command_outcome)> done)>
+        execute;
 };
 
 // Counts a client in fleet::clients or fleet::login_clients; move-only.

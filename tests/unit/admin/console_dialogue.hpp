@@ -154,6 +154,9 @@ struct console_client {
                 last = session->on_report(report, snapshot, out);
             } else if (last.what == local_outcome::kind::wait_for_reload) {
                 last = session->on_reload(reloaded, out);
+            } else if (last.what == local_outcome::kind::wait_for_command) {
+                commands.push_back(last.command);
+                last = session->on_command(carried_out, out);
             } else {
                 return split(out);
             }
@@ -165,7 +168,9 @@ struct console_client {
     metrics::report report;
     config::snapshot snapshot;
     session::reload_outcome reloaded;
+    session::command_outcome carried_out;
     std::vector<unsigned> asked_for;
+    std::vector<session::console_command> commands;
     local_outcome last;
 };
 

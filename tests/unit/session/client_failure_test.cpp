@@ -46,6 +46,9 @@ public:
     local_outcome on_reload(const reload_outcome&, std::string&) override {
         throw std::bad_alloc{};
     }
+    local_outcome on_command(const command_outcome&, std::string&) override {
+        throw std::bad_alloc{};
+    }
 };
 
 class frail_service final : public local_service {
