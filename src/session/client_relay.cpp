@@ -26,7 +26,7 @@ void client::pump_idle() {
         }
         const bool hung_up = channel_.stream().hung_up();
         // With no server free the query stays in the kernel: no buffer, and no second look at it.
-        if (!channel_.has_kept() && !hung_up && !slice_->has_ready(settings_.get())) {
+        if (!channel_.has_kept() && !hung_up && !gate_->has_ready(*this, settings_.get())) {
             return begin_wait();
         }
         auto [data, status] = channel_.receive();
@@ -52,8 +52,8 @@ void client::pump_idle() {
                 if (status == net::io_status::closed) {
                     return leave(false);
                 }
-                if (slice_->has_ready(settings_.get())) {
-                    begin_link(slice_->acquire(*this, settings_));
+                if (gate_->has_ready(*this, settings_.get())) {
+                    begin_link(gate_->acquire(*this, settings_));
                     forward(data);
                     return read_on();
                 }
@@ -68,7 +68,7 @@ void client::pump_idle() {
 
 void client::begin_wait() {
     enter(phase::waiting);
-    if (auto server = slice_->acquire(*this, settings_)) {
+    if (auto server = gate_->acquire(*this, settings_)) {
         on_server(std::move(server));
     }
 }
@@ -80,12 +80,12 @@ void client::on_server(pool::lease server) try {
         return send_welcome(welcome);
     }
     if (phase_ == phase::welcome_wait) {
-        slice_->learn_welcome(settings_, server->parameters());
-        const auto welcome = slice_->welcome_for(settings_.get());
+        gate_->learn_welcome(settings_, server->parameters());
+        const auto welcome = gate_->welcome_for(settings_.get());
         server.release(true, false, false);
         return send_welcome(*welcome);
     }
-    slice_->traffic().wait_us += microseconds(now() - since_);
+    gate_->traffic().wait_us += microseconds(now() - since_);
     begin_link(std::move(server));
     pump_client();
 } catch (const std::exception& e) {
@@ -96,17 +96,17 @@ void client::on_server(pool::lease server) try {
 
 void client::begin_link(pool::lease server) {
     lease_ = std::move(server);
-    auto& traffic = slice_->traffic();
+    auto& traffic = gate_->traffic();
     ++traffic.server_assignments;
     if (is_session()) {
         frontend_.begin_session();
     } else {
         frontend_.begin_link({.client = statements_,
                               .server = lease_->statements(),
-                              .store = slice_->statements(),
+                              .store = gate_->statements(),
                               .settings = &settings_->parsing,
                               .self = id_,
-                              .limit = slice_->pool().max_prepared_statements,
+                              .limit = gate_->pool().max_prepared_statements,
                               .counts = traffic},
                              lease_->marks());
     }
@@ -123,6 +123,9 @@ void client::pump_client() {
             leave(false);
         }
         return;
+    }
+    if (gate_->has_cluster() && !may_send()) {
+        return hold_back();
     }
     if (!channel_.has_input()) {
         return;
@@ -158,6 +161,46 @@ void client::pump_client() {
     read_on();
 }
 
+// The fence: may another byte go to the node that serves us? What is for reading may end where it
+// began, unless the node is cut off.
+bool client::may_send() const noexcept {
+    if (gate_->is_for_reading() || lease_->may_begin()) {
+        return true;
+    }
+    const auto& ledger = lease_->ledger();
+    const bool is_inside = lease_->backend().status() != 'I' || ledger.needs_sync() ||
+                           ledger.is_copying_in() || !frontend_.at_boundary();
+    return is_inside && lease_->may_continue();
+}
+
+// The node is in doubt: what the client sends stays in its kernel until that is over, and then goes
+// there, or is told that its transaction is lost.
+void client::hold_back() {
+    if (channel_.stream().is_broken()) {
+        return leave(false);
+    }
+    if (!held_back_) {
+        held_back_ = true;
+        arm_timer();
+    }
+}
+
+void client::on_server_standing() try {
+    if (std::exchange(held_back_, false)) {
+        arm_timer();
+        pump_client();
+        give_back();
+    }
+} catch (const std::exception& e) {
+    give_up(e);
+}
+
+void client::on_server_revoked() try {
+    on_server_lost();
+} catch (const std::exception& e) {
+    give_up(e);
+}
+
 // There is no further edge for what the last receive left in the kernel.
 void client::read_on() {
     if ((phase_ == phase::active || phase_ == phase::idle) && channel_.stream().readable()) {
@@ -185,7 +228,7 @@ void client::forward(std::string_view data) {
             sent = out.send(server.channel());
         }
     }
-    slice_->traffic().bytes_received += given - data.size();
+    gate_->traffic().bytes_received += given - data.size();
     if (why == stop::full || why == stop::wait) {
         // PostgreSQL may sit on its replies until it is asked for them.
         out.add(protocol::flush_message);
@@ -361,7 +404,7 @@ client::passed client::pass_replies(std::string_view data) {
     }
     server.channel().keep(data);
     p.sent = (p.broken || p.refused ? out.send(channel_) : answer_known(out)) && p.sent;
-    slice_->traffic().bytes_sent += out.bytes();
+    gate_->traffic().bytes_sent += out.bytes();
     return p;
 }
 
@@ -390,7 +433,7 @@ bool client::pass_error(std::string_view message, outgoing& out) {
 // pipeline runs from now on; `counts`, whether it ends a query of the client's. True when it shows
 // a transaction where the pool's mode allows none.
 bool client::on_ready(bool settled, bool counts) {
-    auto& traffic = slice_->traffic();
+    auto& traffic = gate_->traffic();
     const auto next = settled ? base::no_time : now();
     traffic.queries += counts ? 1 : 0;
     if (query_since_ != base::no_time) {
@@ -399,7 +442,7 @@ bool client::on_ready(bool settled, bool counts) {
     query_since_ = next;
     cancelled_ = false;
     if (lease_->backend().status() != 'I') {
-        return !is_dedicated_ && slice_->pool().mode == config::pool_mode::statement;
+        return !is_dedicated_ && gate_->pool().mode == config::pool_mode::statement;
     }
     traffic.transactions += counts ? 1 : 0;
     if (transaction_since_ != base::no_time) {
@@ -412,7 +455,7 @@ bool client::on_ready(bool settled, bool counts) {
 // All that was sent of a batch is answered, and its Sync is still to come: from now on the client
 // is idle in a transaction.
 void client::on_batch_paused() {
-    slice_->traffic().query_us += microseconds(now() - query_since_);
+    gate_->traffic().query_us += microseconds(now() - query_since_);
     query_since_ = base::no_time;
     cancelled_ = false;
     since_ = now();

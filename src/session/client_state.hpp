@@ -16,6 +16,7 @@ inline constexpr int receives_a_turn = 4;
 struct client::login {
     protocol::startup_message startup;
     std::optional<auth::client_login> dialogue;
+    config::access_target target = config::access_target::primary;
     std::string out;  // complete messages that may wait for the next write
     bool ssl_answered = false;
     bool gssenc_answered = false;

@@ -126,6 +126,47 @@ void worker::configure(std::shared_ptr<const config::snapshot> snapshot) {
     });
 }
 
+void worker::on_view(const std::string& cluster, cluster::view_ptr view) {
+    loop_.post([this, cluster, view = std::move(view)] { pools_.on_view(cluster, view); });
+}
+
+// Asks again and again; owned by the slices, as other errands.
+class worker::poller final : public net::mortal, private net::timer {
+public:
+    poller(worker& home, std::function<bool(pool::slices&)> what, std::function<void()> done)
+        : home_{home}, what_{std::move(what)}, done_{std::move(done)} {}
+    ~poller() override { net::timer::unlink_now(); }
+    void ask() {
+        if (!what_(home_.pools_)) {
+            home_.loop_.timers().set(*this, home_.loop_.now() + std::chrono::milliseconds{5});
+            return;
+        }
+        const auto done = std::move(done_);
+        home_.pools_.done(*this);
+        done();
+    }
+
+private:
+    void on_timer() override { ask(); }
+
+    worker& home_;
+    std::function<bool(pool::slices&)> what_;
+    std::function<void()> done_;
+};
+
+void worker::poll(std::function<bool(pool::slices&)> what, std::function<void()> done) {
+    loop_.post([this, what = std::move(what), done = std::move(done)]() mutable {
+        auto made = std::make_unique<poller>(*this, std::move(what), std::move(done));
+        auto& asked = *made;
+        pools_.keep(std::move(made));
+        asked.ask();
+    });
+}
+
+void worker::run(std::function<void(pool::slices&)> what) {
+    loop_.post([this, what = std::move(what)] { what(pools_); });
+}
+
 void worker::cancel(cancel_key key, std::shared_ptr<void> until) {
     loop_.post([this, key, until = std::move(until)]() mutable {
         if (auto* c = cancels_.find(key)) {
@@ -140,9 +181,7 @@ void worker::prewarm() {
         if (name == "*" || database.user.empty() || database.pool.min_size == 0) {
             continue;
         }
-        const auto shelf = all_.pools.pools.open({name, {}}, database.pool, database,
-                                                 snapshot_->find_user(database.user));
-        pools_.open(shelf, *snapshot_);
+        pools_.open(pool::gate_key{name, {}, database.target}, *snapshot_);
     }
 }
 
@@ -229,9 +268,7 @@ void worker::fill(metrics::report& r, unsigned parts) const {
             r.clients.push_back(c.describe());
         }
     }
-    for (const auto& [shelf, slice] : pools_.each()) {
-        slice->fill(r, parts);
-    }
+    pools_.fill(r, parts);
     if (has(parts, metrics::part::traffic)) {
         fill_traffic(r);
     }

@@ -3,7 +3,7 @@
 
 #include "pgweir/auth/client_login.hpp"
 #include "pgweir/net/channel.hpp"
-#include "pgweir/pool/slice.hpp"
+#include "pgweir/pool/gate.hpp"
 #include "pgweir/protocol/batch_refusal.hpp"
 #include "pgweir/protocol/frontend_stream.hpp"
 #include "pgweir/session/worker.hpp"
@@ -70,7 +70,13 @@ private:
     // pool::waiter
     void on_server(pool::lease server) override;
     void on_refused(const pool::connect_failure& why) override;
+    void on_unavailable(const pool::unavailable& why) override;
+    void on_hold_changed() override { arm_timer(); }
+    [[nodiscard]] std::uint64_t balance_key() const noexcept override { return balance_key_; }
+    [[nodiscard]] std::size_t kept_bytes() const noexcept override { return channel_.kept(); }
     void on_server_io() override;
+    void on_server_revoked() override;
+    void on_server_standing() override;
     [[nodiscard]] std::uint64_t user_id() const noexcept override { return id_; }
     [[nodiscard]] protocol::client_statements* statements() noexcept override {
         return statements_.get();
@@ -93,7 +99,8 @@ private:
     void ask_for_own_server();
     void send_welcome(std::string_view parameters);
     void open_local(config::console_role role);
-    std::optional<pool::settings_ptr> read_settings();
+    bool take_target(const config::database_settings& database, pool::startup_parameters& values);
+    std::optional<pool::settings_ptr> read_settings(const config::database_settings& database);
 
     // relay (client_relay.cpp)
     void pump_idle();
@@ -122,6 +129,8 @@ private:
     void read_on();
     void read_further();
     void on_server_lost();
+    [[nodiscard]] bool may_send() const noexcept;
+    void hold_back();
 
     // local service and refusal (client_local.cpp)
     void pump_local();
@@ -134,9 +143,10 @@ private:
     [[nodiscard]] base::time_point deadline() const noexcept;
     // Does the client keep its server between transactions?
     [[nodiscard]] bool is_session() const noexcept {
-        return is_dedicated_ || slice_->pool().mode == config::pool_mode::session;
+        return is_dedicated_ || gate_->pool().mode == config::pool_mode::session;
     }
     [[nodiscard]] base::time_point request_deadline() const noexcept;
+    [[nodiscard]] base::time_point hold_deadline() const noexcept;
     void watch_reading();
     [[nodiscard]] bool is_stalled() noexcept;
     [[nodiscard]] base::time_point now() const noexcept { return home_.loop().now(); }
@@ -159,11 +169,13 @@ private:
     bool cancelled_ = false;       // query timeout: our cancel request is out
     bool is_dedicated_ = false;    // a replication connection: one server, to the end
     bool local_busy_ = false;      // the console waits for other threads
+    bool held_back_ = false;       // served, but its node may not be written to for now
     std::uint64_t id_;
+    std::uint64_t balance_key_ = 0;
     client_count in_all_;
     client_count in_login_;
     pool::client_slot slot_;
-    pool::residence slice_;
+    pool::residence gate_;
     pool::settings_ptr settings_;
     std::string user_;  // as it logged in
     pool::lease lease_;
