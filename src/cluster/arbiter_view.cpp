@@ -190,6 +190,7 @@ const char* to_string(cause c) noexcept {
         case cause::isolated: return "isolated";
         case cause::set_aside: return "set aside";
         case cause::switchover: return "switchover";
+        case cause::unsaved: return "unsaved";
     }
     return "";
 }

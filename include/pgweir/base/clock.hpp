@@ -5,7 +5,17 @@
 
 namespace pgweir::base {
 
-using steady = std::chrono::steady_clock;
+// As std::chrono::steady_clock, but it goes on while the machine is suspended: what was promised
+// for two seconds before a night's sleep must not hold in the morning.
+struct steady {
+    using duration = std::chrono::nanoseconds;
+    using rep = duration::rep;
+    using period = duration::period;
+    using time_point = std::chrono::time_point<steady>;
+    static constexpr bool is_steady = true;
+
+    [[nodiscard]] static time_point now() noexcept;
+};
 using time_point = steady::time_point;
 using duration = steady::duration;
 

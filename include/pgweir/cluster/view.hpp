@@ -33,6 +33,7 @@ enum class cause : std::uint8_t {
     isolated,        // the silent nodes could have elected another primary
     set_aside,       // the primary is fenced, disowned or read-only
     switchover,      // an operator holds writes while the role moves
+    unsaved,         // the grant could not be written to the state file (never the arbiter's)
 };
 
 enum class node_state : std::uint8_t {

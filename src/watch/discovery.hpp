@@ -1,0 +1,44 @@
+// Which nodes a cluster has: those of the configuration, and those that its own metadata name.
+#pragma once
+
+#include "pgweir/config/snapshot.hpp"
+#include "watch/probe_reply.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace pgweir::watch {
+
+// More are not taken, whatever a server says.
+inline constexpr std::size_t max_nodes = 100;
+
+struct known_node {
+    std::string name;
+    std::string host;
+    std::uint16_t port = 5432;
+    unsigned weight = 100;
+    std::optional<int> repmgr_id;
+    std::uint16_t patroni_port = 8008;
+    bool is_discovered = false;  // else configured
+
+    friend bool operator==(const known_node&, const known_node&) = default;
+};
+
+[[nodiscard]] std::vector<known_node> configured_nodes(const config::cluster_settings& settings);
+
+// `known` (the configured ones first) with what a node tells of the others. From the primary that
+// is served (`is_authoritative`) a discovered node also gets its new address, or leaves. A node of
+// the configuration does neither.
+[[nodiscard]] std::vector<known_node> discover(std::span<const known_node> known,
+                                               std::span<const node_address> told,
+                                               bool is_authoritative);
+
+// After a reload: the configured nodes, then those of `known` that were discovered and are not
+// among them.
+[[nodiscard]] std::vector<known_node> reconfigure(std::span<const known_node> known,
+                                                  const config::cluster_settings& settings);
+
+}  // namespace pgweir::watch
