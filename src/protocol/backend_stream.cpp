@@ -116,6 +116,13 @@ backend_stream::step backend_stream::scan(std::string_view data,
                 (f.size <= hold_limit || rest.size() < peek_size)) {
                 return {at, to_client, stop::held};
             }
+            if (f.type == 'E' && whole) {
+                const auto error = parse_error(rest.substr(header_size, f.size - header_size));
+                if (error.is_fatal()) {
+                    listener.on_error(error, owner);
+                    return {at, to_client, stop::fatal, f.size};
+                }
+            }
             const auto verdict = ledger.received(f.type);
             if (verdict == ledger::verdict::violation) {
                 return {at, to_client, stop::violation};

@@ -40,6 +40,9 @@ public:
         named,   // `size` ends with an ErrorResponse, of `error` bytes, that names our statements
         ready,   // `size` ends with a ReadyForQuery, and more is owed: look at status, call again
         idle,    // the same, and it settled the ledger
+        // Behind `size` is an ErrorResponse of `error` bytes with which the server ends the
+        // connection. It answers nothing that was asked, so the ledger does not know of it.
+        fatal,
         violation,  // the bytes behind `size` do not answer what was asked: close the connection
     };
     struct step {
