@@ -167,6 +167,9 @@ void server_statements::begin(change c) {
     if (c.name != nullptr) {
         c.name->what.begin(c.meaning, segment_);
     }
+    if (c.portal != nullptr) {
+        c.portal->begin(c.target, segment_);
+    }
     if (c.parses_unnamed || c.restores_unnamed || c.drops_unnamed) {
         unnamed_is_ours.begin(true, segment_);
     }
@@ -227,6 +230,9 @@ void server_statements::finish_one(change& c,
     if (auto* n = c.name) {
         n->what.finish(done, std::move(c.meaning));
         client.tidy(*n);
+    }
+    if (c.portal != nullptr) {
+        c.portal->finish(done, std::move(c.target));
     }
     if (how != outcome::skipped) {
         client.blame(done ? std::string{} : std::move(c.refers));

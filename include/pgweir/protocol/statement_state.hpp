@@ -177,6 +177,8 @@ public:
         client_statements::named* name = nullptr;  // becomes `meaning`
         statement_ptr meaning{};
         std::string refers{};  // the name of the client that it used, should it fail
+        foreseen<std::string>* portal = nullptr;  // running it deallocates `target` of the client;
+        std::string target{};                     // empty: none
         bool parses_unnamed = false;
         std::string unnamed{};          // its Parse message
         bool restores_unnamed = false;  // a Parse of ours: the client's is on this server again

@@ -73,8 +73,9 @@ inline bool deallocates_all(std::string_view text) {
     return sql == "deallocate all" || sql == "discard all";
 }
 
-// One session. SQL is a select of its own text, but for BEGIN, COMMIT, ROLLBACK, DEALLOCATE,
-// DISCARD ALL, what begins with "bad" (a syntax error) and with "fail" (fails when it is run).
+// One session. SQL is a select of its own text, but for BEGIN, COMMIT, ROLLBACK, SAVEPOINT A (one
+// at a time), ROLLBACK TO A, DEALLOCATE, DISCARD ALL, what begins with "bad" (a syntax error) and
+// with "fail" (fails when it is run).
 // Rules and their order are those of src/backend/tcop/postgres.c.
 class postgresql_model {
 public:
@@ -320,11 +321,12 @@ private:
     // --- SQL
 
     static bool is_exit(std::string_view text) {
-        return lower(text) == "commit" || lower(text) == "rollback";
+        return lower(text) == "commit" || lower(text) == "rollback" || is_return(text);
     }
+    static bool is_return(std::string_view text) { return lower(text) == "rollback to a"; }
     static bool is_select(std::string_view text) {
         return !text.empty() && !is_exit(text) && lower(text) != "begin" &&
-               !deallocates_all(text) && !name_to_deallocate(text);
+               lower(text) != "savepoint a" && !deallocates_all(text) && !name_to_deallocate(text);
     }
 
     maybe_error analyze(std::string_view text) const {
@@ -344,6 +346,14 @@ private:
         if (lower(text) == "begin") {
             status_ = 'T';
             put_tag("BEGIN");
+        } else if (lower(text) == "savepoint a") {
+            saved_ = portals_;
+            put_tag("SAVEPOINT");
+        } else if (is_return(text)) {
+            // Portals that were there before, run or not, are there after an error as well.
+            std::erase_if(portals_, [this](const auto& p) { return !saved_.contains(p.first); });
+            status_ = 'T';
+            put_tag("ROLLBACK");
         } else if (is_exit(text)) {
             status_ = 'I';
             portals_.clear();
@@ -421,6 +431,7 @@ private:
     }
 
     std::map<std::string, portal> portals_;
+    std::map<std::string, portal> saved_;  // at the savepoint
     char status_ = 'I';
     bool skipping_ = false;
     std::size_t failing_ = 0;
