@@ -195,11 +195,16 @@ bool statement_relay::must_wait(const context& c, const named* n) {
     return fence_ || (n != nullptr && n->what.must_wait(link_.server.segment()));
 }
 
+// May something under way be more than a query: a SET, a COPY?
+bool statement_relay::is_in_doubt(const context& c) noexcept {
+    doubt_ = doubt_ && c.ledger.executing() != 0;
+    return doubt_;
+}
+
 // Does a text that is parsed now mean what its scope says? Not where the session was changed, nor
 // where it may just be.
 bool statement_relay::has_changed_session(const context& c) noexcept {
-    doubt_ = doubt_ && c.ledger.executing() != 0;
-    return c.marks.changes_parsing || doubt_;
+    return is_in_doubt(c) || c.marks.changes_parsing;
 }
 
 // The message with another name in place of the one that begins at `name_at`.
@@ -575,8 +580,17 @@ statement_relay::step statement_relay::close(const context& c) {
     if (n == nullptr && !is_ours(*name)) {
         return raw(c, request::close);  // it may be from an SQL PREPARE
     }
-    // Others may need the statement; and a Close never fails.
-    c.ledger.sent(request::known_close, origin::client, n != nullptr);
+    // Others may need the statement; and a Close never fails, unless PostgreSQL reads it amid a
+    // COPY.
+    step s{kind::replace, {}, c.f.size};
+    const bool may_fail = is_in_doubt(c);
+    if (may_fail) {
+        s = rename(c, header_size + 1, *name, no_statement);
+        if (s.what != kind::replace) {
+            return s;
+        }
+    }
+    c.ledger.sent(may_fail ? request::close : request::known_close, origin::client, n != nullptr);
     if (n != nullptr) {
         link_.server.begin({.name = n});
     }

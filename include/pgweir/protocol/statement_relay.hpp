@@ -146,6 +146,7 @@ private:
         return link_.client != nullptr && link_.client->has_unnamed();
     }
     bool must_wait(const context& c, const named* n);
+    bool is_in_doubt(const context& c) noexcept;
     bool has_changed_session(const context& c) noexcept;
     bool note_text(std::string_view text) noexcept;
     void note_bound(bool deallocates, bool changes_parsing) noexcept;
@@ -155,7 +156,7 @@ private:
     bool first_ = true;
     bool in_batch_ = false;  // the client has sent extended requests behind its last Sync
     bool fence_ = false;     // something under way may remove statements
-    bool doubt_ = false;     // something under way may change what a text means
+    bool doubt_ = false;     // something under way may change what a text means, or be a COPY
     std::optional<std::uint64_t> unnamed_seen_in_;  // the segment that looked at its text last,
     bool unnamed_deallocates_ = false;              // and what it found
     bool unnamed_changes_ = false;                  // (that it may change what a text means)
