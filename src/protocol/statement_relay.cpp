@@ -41,15 +41,6 @@ std::optional<std::string_view> cstr_at(std::string_view head, std::size_t at) n
     return head.substr(at, end - at);
 }
 
-// Without an early end, so that the compiler vectorises it.
-bool is_ascii(std::string_view bytes) noexcept {
-    unsigned char all = 0;
-    for (const char c : bytes) {
-        all |= static_cast<unsigned char>(c);
-    }
-    return all < 0x80;
-}
-
 bool is_ours(std::string_view name) noexcept { return name.starts_with(shared_prefix); }
 
 // Puts a message into the arena. No room: an empty view.
@@ -145,23 +136,11 @@ statement_relay::step statement_relay::look_at(const context& c) {
     }
 }
 
-// Does PostgreSQL drop its unnamed statement for this message, whatever comes of it? Not for one
-// that it cannot read, nor for a Parse that needs another of ours in front, which may fail.
+// Does PostgreSQL drop its unnamed statement for this message, whatever comes of it? Not for a
+// Parse that needs another of ours in front, which may fail.
 bool statement_relay::drops_unnamed(const context& c) const noexcept {
-    // In some encodings it may not be able to read what is not ASCII, and says so first.
-    if (!c.is_whole() || (c.f.type != 'Q' && c.f.type != 'P') ||
-        !is_ascii(c.head.substr(header_size))) {
-        return false;
-    }
-    if (c.f.type == 'Q') {
-        return c.head.find('\0', header_size) == c.head.size() - 1;
-    }
-    const auto text = cstr_at(c.head, header_size + 1);
-    const auto types_at = header_size + 1 + (text ? text->size() + 1 : 0);
-    return c.head[header_size] == '\0' && text && c.head.size() >= types_at + 2 &&
-           c.head.size() ==
-               types_at + 2 + std::size_t{4} * base::load_be16(c.head.data() + types_at) &&
-           !has_names();
+    return c.is_whole() && (c.f.type == 'Q' || (c.f.type == 'P' && !has_names())) &&
+           is_surely_read(c.head);
 }
 
 // The unnamed statement of another client, or one of ours that is not our last, must be gone before
@@ -594,7 +573,7 @@ statement_relay::step statement_relay::close(const context& c) {
     if (n != nullptr) {
         link_.server.begin({.name = n});
     }
-    return {kind::replace, {}, c.f.size};
+    return s;
 }
 
 // --- what runs
@@ -701,7 +680,8 @@ statement_relay::step statement_relay::query(const context& c) {
         server.begin({.server = target == nullptr ? nullptr : &server.use(decoy()),
                       .name = target,
                       .refers = target == nullptr ? std::string{} : *target->key,
-                      .drops_unnamed = drops});
+                      .drops_unnamed = drops,
+                      .surely_read = c.is_whole() && is_surely_read(c.head)});
     }
     fence_ = fence_ || (has_names() && (!text || may_deallocate(*text)));
     note_text(text.value_or(std::string_view{}));

@@ -74,8 +74,8 @@ inline bool deallocates_all(std::string_view text) {
 }
 
 // One session. SQL is a select of its own text, but for BEGIN, COMMIT, ROLLBACK, SAVEPOINT A (one
-// at a time), ROLLBACK TO A, DEALLOCATE, DISCARD ALL, what begins with "bad" (a syntax error) and
-// with "fail" (fails when it is run).
+// at a time), ROLLBACK TO A, DEALLOCATE, DISCARD ALL, and what begins with "bad" (a syntax error),
+// "fail" (fails when it is run) or 0xff (cannot be read).
 // Rules and their order are those of src/backend/tcop/postgres.c.
 class postgresql_model {
 public:
@@ -139,6 +139,9 @@ private:
         in.skip(std::size_t{4} * in.int16());
         if (!in.ended()) {
             return malformed();
+        }
+        if (is_unreadable(text)) {
+            return unreadable();
         }
         if (name.empty()) {
             unnamed.reset();
@@ -264,10 +267,13 @@ private:
     }
 
     void query(std::string_view body) {
-        unnamed.reset();
         field_reader in{body};
         const auto text = in.cstr();
-        auto e = in.ended() ? fault() : malformed();
+        if (!in.ended() || is_unreadable(text)) {
+            return end(in.ended() ? unreadable() : malformed());
+        }
+        unnamed.reset();
+        auto e = fault();
         if (!e) {
             e = analyze(text);
         }
@@ -378,6 +384,8 @@ private:
     // --- errors
 
     static error malformed() { return {"08P01", "invalid message format"}; }
+    static bool is_unreadable(std::string_view text) { return text.starts_with('\xff'); }
+    static error unreadable() { return {"22021", "invalid byte sequence for encoding"}; }
     static error aborted() { return {"25P02", "current transaction is aborted"}; }
     static error missing(const std::string& name) {
         return {"26000", name.empty() ? "unnamed prepared statement does not exist"
