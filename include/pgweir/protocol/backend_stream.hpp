@@ -80,6 +80,7 @@ private:
     std::uint32_t remain_ = 0;
     bool remain_to_client_ = false;
     char status_ = 'I';
+    bool unread_ = false;  // see ledger::settlement, of the last error
 };
 
 }  // namespace pgweir::protocol

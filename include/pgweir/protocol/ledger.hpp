@@ -66,6 +66,7 @@ public:
         std::uint32_t done = 0;
         std::uint32_t failed = 0;
         std::uint32_t skipped = 0;  // behind the failed one
+        bool unread = false;        // the error may mean that the failed one could not be read
         explicit operator bool() const noexcept { return (done | failed | skipped) != 0; }
     };
     [[nodiscard]] settlement take_settlement() noexcept {
