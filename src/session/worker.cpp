@@ -262,10 +262,13 @@ void worker::fill_traffic(metrics::report& r) const {
 }
 
 void worker::fill(metrics::report& r, unsigned parts) const {
-    for (const auto& c : clients_) {
-        ++(c.is_logged_in() ? r.used_clients : r.login_clients);
-        if (has(parts, metrics::part::clients)) {
-            r.clients.push_back(c.describe());
+    // Not for every report: there may be very many.
+    if (has(parts, metrics::part::clients) || has(parts, metrics::part::counts)) {
+        for (const auto& c : clients_) {
+            ++(c.is_logged_in() ? r.used_clients : r.login_clients);
+            if (has(parts, metrics::part::clients)) {
+                r.clients.push_back(c.describe());
+            }
         }
     }
     pools_.fill(r, parts);
@@ -275,26 +278,31 @@ void worker::fill(metrics::report& r, unsigned parts) const {
     if (has(parts, metrics::part::memory)) {
         fill_memory(r);
     }
+    if (has(parts, metrics::part::client_memory)) {
+        fill_client_memory(r);
+    }
 }
 
 // What slices do not know of.
 void worker::fill_memory(metrics::report& r) const {
-    metrics::memory_row clients{.name = "client", .size = sizeof(client)};
-    metrics::memory_row names{.name = "client_statement", .size = client::statement_name_size};
-    for (const auto& c : clients_) {
-        ++clients.used;
-        names.used += c.statement_names();
-    }
-    for (auto* row : {&clients, &names}) {
-        row->total = row->used * row->size;
-        r.memory.push_back(std::move(*row));
-    }
+    metrics::memory_row clients{.name = "client", .size = sizeof(client), .used = load.load()};
+    clients.total = clients.used * clients.size;
+    r.memory.push_back(std::move(clients));
     for (const auto& b : loop_.buffers().use()) {
         r.memory.push_back({b.size == 0 ? "buffer_large" : "buffer_" + std::to_string(b.size),
                             b.size, b.used, b.free, b.bytes});
     }
     const std::uint64_t scratch = net::loop::scratch_size + sizeof(arena_);
     r.memory.push_back({"scratch", scratch, 1, 0, scratch});
+}
+
+void worker::fill_client_memory(metrics::report& r) const {
+    metrics::memory_row names{.name = "client_statement", .size = client::statement_name_size};
+    for (const auto& c : clients_) {
+        names.used += c.statement_names();
+    }
+    names.total = names.used * names.size;
+    r.memory.push_back(std::move(names));
 }
 
 void worker::gather(unsigned parts, std::function<void(metrics::report)> done) {

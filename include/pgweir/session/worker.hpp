@@ -144,6 +144,7 @@ private:
     void fill_databases(metrics::report& r) const;
     void fill_traffic(metrics::report& r) const;
     void fill_memory(metrics::report& r) const;
+    void fill_client_memory(metrics::report& r) const;
 
     fleet& all_;
     const unsigned index_;
