@@ -116,6 +116,10 @@ backend_stream::step backend_stream::scan(std::string_view data,
                 (f.size <= hold_limit || rest.size() < peek_size)) {
                 return {at, to_client, stop::held};
             }
+            if (f.type == 'E' && holds_fatal_ && mine && whole &&
+                parse_error(rest.substr(header_size, f.size - header_size)).is_fatal()) {
+                return {at, to_client, stop::fatal, f.size};
+            }
             const auto verdict = ledger.received(f.type);
             if (verdict == ledger::verdict::violation) {
                 return {at, to_client, stop::violation};
