@@ -487,10 +487,6 @@ void server::read_own() {
                            metrics::to_string(state_));
                 return close(ending::at_once);
             }
-            if (step.why == protocol::backend_stream::stop::fatal) {
-                data.remove_prefix(data.size());  // on_error() has seen it
-                break;
-            }
             if (step.why == protocol::backend_stream::stop::known) {
                 skip_known();
             }

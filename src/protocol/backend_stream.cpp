@@ -127,7 +127,7 @@ backend_stream::step backend_stream::scan(std::string_view data,
                 (f.size <= hold_limit || rest.size() < peek_size)) {
                 return {at, to_client, stop::held};
             }
-            if (f.type == 'E' && whole) {
+            if (f.type == 'E' && holds_fatal_ && mine && whole) {
                 const auto error = parse_error(rest.substr(header_size, f.size - header_size));
                 if (error.is_fatal()) {
                     listener.on_error(error, owner);

@@ -172,7 +172,7 @@ TEST_F(client_names, are_those_that_the_failed_request_used) {
 TEST_F(client_names, tie_it_while_a_text_is_not_kept) {
     know("a", make("select 1"));
     EXPECT_FALSE(client.is_tied());
-    auto& n = know("b", store.make_unshared());
+    auto& n = know("b", store.make_unshared(transaction_control::none));
     client.tie();
     EXPECT_TRUE(client.is_tied());
     n.what.set(nullptr);
@@ -181,7 +181,7 @@ TEST_F(client_names, tie_it_while_a_text_is_not_kept) {
 
 TEST_F(client_names, of_texts_that_are_not_kept_go_with_their_server) {
     know("a", make("select 1"));
-    know("b", store.make_unshared());
+    know("b", store.make_unshared(transaction_control::none));
     client.tie();
     client.untie();
     EXPECT_FALSE(client.is_tied());
