@@ -275,6 +275,11 @@ void server::on_logged_in() {
                target_->port, target_->user, pid_);
     enter(phase::checking);  // neither connecting nor idle while the slice takes note
     slice_->on_connected();
+    if (slice_->is_primary() && parameters_.value_of("in_hot_standby") == "on") {
+        // It has been demoted since we were told that it is the primary: the next probe sees it.
+        slice_->smell(cluster::smell::in_recovery);
+        return close(ending::at_once);
+    }
     if (!dedicated_) {
         slice_->verify_welcome(nullptr, parameters_);
         return become_available();
@@ -482,6 +487,10 @@ void server::read_own() {
                            metrics::to_string(state_));
                 return close(ending::at_once);
             }
+            if (step.why == protocol::backend_stream::stop::fatal) {
+                data.remove_prefix(data.size());  // on_error() has seen it
+                break;
+            }
             if (step.why == protocol::backend_stream::stop::known) {
                 skip_known();
             }
@@ -606,6 +615,8 @@ bool server::may_begin() const noexcept { return slice_->is_open(); }
 bool server::may_continue() const noexcept { return slice_->may_continue(); }
 
 const std::string& server::node() const noexcept { return slice_->common().key.node; }
+
+bool server::is_on_primary() const noexcept { return slice_->is_primary(); }
 
 void server::note_reply() noexcept { slice_->note_reply(); }
 

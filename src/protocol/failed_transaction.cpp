@@ -26,7 +26,6 @@ constexpr std::string_view close_complete{"3\0\0\0\4", 5};
 constexpr std::string_view no_data{"n\0\0\0\4", 5};
 constexpr std::string_view no_parameters{"t\0\0\0\6\0\0", 7};
 constexpr std::string_view empty_query{"I\0\0\0\4", 5};
-constexpr std::string_view rolled_back{"C\0\0\0\x0dROLLBACK\0", 14};
 
 // Takes fields off the front of a message.
 class field_reader {
@@ -90,6 +89,14 @@ std::string no_statement_text(std::string_view name) {
 }
 
 }  // namespace
+
+void append_aborted(std::string& out) {
+    append_error(out, {.sqlstate = aborted_state, .message = aborted_text});
+}
+
+void append_rolled_back(std::string& out) {
+    message_writer{out}.begin('C').put_cstr("ROLLBACK").end();
+}
 
 struct failed_transaction::context {
     char type;
@@ -255,7 +262,7 @@ void failed_transaction::query(const context& c) {
         end_block();
     } else {
         end_block();
-        c.out += rolled_back;
+        append_rolled_back(c.out);
         if (!look.rest.empty()) {
             message_writer{rest_}.begin('Q').put_cstr(look.rest).end();
             left_ = true;
@@ -376,7 +383,7 @@ void failed_transaction::execute(const context& c) {
     }
     end_block();
     in_batch_ = true;
-    c.out += rolled_back;
+    append_rolled_back(c.out);
 }
 
 // Cannot fail for what has happened to the transaction, and so tells nobody of the loss.

@@ -54,6 +54,15 @@ std::string_view skip_blank(std::string_view s) noexcept {
     }
 }
 
+// Is the next word of `s` this one, in lower case?
+bool begins_with(std::string_view s, std::string_view word) noexcept {
+    const auto n = word.size();
+    return s.size() >= n &&
+           std::equal(word.begin(), word.end(), s.begin(),
+                      [](char a, char b) { return a == lower(b); }) &&
+           (s.size() == n || !continues_identifier(s[n]));
+}
+
 std::string_view skip_empty_statements(std::string_view s) noexcept {
     s = skip_blank(s);
     while (s.starts_with(';')) {
@@ -67,15 +76,11 @@ class word_reader {
 public:
     explicit word_reader(std::string_view text) noexcept : rest_{skip_blank(text)} {}
 
-    // Is the next word this one, in lower case? Then it is taken.
+    // Takes the next word if it is this one, in lower case.
     bool take(std::string_view word) noexcept {
-        const auto n = word.size();
-        const bool is = rest_.size() >= n &&
-                        std::equal(word.begin(), word.end(), rest_.begin(),
-                                   [](char a, char b) { return a == lower(b); }) &&
-                        (rest_.size() == n || !continues_identifier(rest_[n]));
+        const bool is = begins_with(rest_, word);
         if (is) {
-            rest_ = skip_blank(rest_.substr(n));
+            rest_ = skip_blank(rest_.substr(word.size()));
         }
         return is;
     }
@@ -151,6 +156,81 @@ verb ending(word_reader& words, verb plain, verb chained) noexcept {
     return is_chained ? chained : plain;
 }
 
+// What is behind the first semicolon that ends a statement; empty when there is none.
+std::string_view behind_statement(std::string_view s) noexcept {
+    std::size_t at = 0;
+    while (at < s.size()) {
+        const auto rest = s.substr(at);
+        const char c = rest.front();
+        if (c == ';') {
+            return rest.substr(1);
+        }
+        if (const auto size = comment_size(rest)) {
+            at += size;
+        } else if (const auto quoted = dollar_quoted_size(rest)) {
+            at += quoted;
+        } else if (c == '\'' || c == '"') {
+            at += quoted_size(rest, false);
+        } else if (begins_identifier(c)) {
+            std::size_t end = 1;
+            while (end < rest.size() && continues_identifier(rest[end])) {
+                ++end;
+            }
+            const bool has_escapes =
+                end == 1 && lower(c) == 'e' && rest.substr(1).starts_with('\'');
+            at += has_escapes ? 1 + quoted_size(rest.substr(1), true) : end;
+        } else {
+            ++at;
+        }
+    }
+    return {};
+}
+
+// The same, but for any semicolon, wherever it is.
+std::string_view behind_semicolon(std::string_view s) noexcept {
+    const auto at = s.find(';');
+    return at == std::string_view::npos ? std::string_view{} : s.substr(at + 1);
+}
+
+bool controls(verb v) noexcept {
+    switch (v) {
+        case verb::begin:
+        case verb::commit:
+        case verb::commit_and_chain:
+        case verb::prepare_transaction:
+        case verb::rollback:
+        case verb::rollback_and_chain: return true;
+        default: return false;
+    }
+}
+
+transaction_control control_of_single(verb v) noexcept {
+    switch (v) {
+        case verb::begin: return transaction_control::begins;
+        case verb::commit:
+        case verb::prepare_transaction: return transaction_control::commits;
+        case verb::rollback: return transaction_control::rolls_back;
+        default: return transaction_control::mixed;
+    }
+}
+
+// Is there a semicolon, in a string or not, behind which a COMMIT may be? Each is looked at in a
+// few steps, so comments behind one are not read.
+bool might_commit(std::string_view sql) noexcept {
+    for (auto rest = behind_semicolon(sql); !rest.empty(); rest = behind_semicolon(rest)) {
+        rest.remove_prefix(std::min(rest.find_first_not_of(" \t\n\r\f\v"), rest.size()));
+        if (rest.starts_with("--") || rest.starts_with("/*")) {
+            return true;
+        }
+        const auto word = rest.substr(0, 8);
+        if (begins_with(word, "commit") || begins_with(word, "end") ||
+            begins_with(word, "prepare")) {
+            return true;
+        }
+    }
+    return false;
+}
+
 verb read_verb(word_reader& words) noexcept {
     const auto take_noise = [&] { return words.take("work") || words.take("transaction"); };
     if (words.take("rollback")) {
@@ -200,6 +280,33 @@ statement_look look_at_statement(std::string_view sql) noexcept {
         case verb::rollback_and_chain: return {found, skip_empty_statements(words.rest())};
         default: return {found};
     }
+}
+
+transaction_control study_control(std::string_view sql) noexcept {
+    const auto text = skip_empty_statements(sql);
+    if (text.size() < 2 || !begins_elsewhere(text[0], text[1])) {
+        const auto first = look_at_statement(text);
+        if (controls(first.verb)) {
+            return first.rest.empty() ? control_of_single(first.verb) : transaction_control::mixed;
+        }
+    }
+    if (skip_empty_statements(behind_semicolon(text)).empty()) {
+        return transaction_control::none;
+    }
+    for (auto rest = behind_statement(text); !rest.empty(); rest = behind_statement(rest)) {
+        rest = skip_empty_statements(rest);
+        if (controls(look_at_statement(rest).verb)) {
+            return transaction_control::mixed;
+        }
+    }
+    return might_commit(text) ? transaction_control::may_commit : transaction_control::none;
+}
+
+transaction_control study_beginning(std::string_view sql) noexcept {
+    const auto seen = study_control(sql);
+    return seen == transaction_control::none || seen == transaction_control::may_commit
+               ? transaction_control::may_commit
+               : transaction_control::mixed;
 }
 
 }  // namespace pgweir::protocol

@@ -80,9 +80,9 @@ client::~client() {
 void client::enter(phase p) {
     if (gate_) {
         gate_->clients_idle -= phase_ == phase::idle;
-        gate_->clients_active -= phase_ == phase::active;
+        gate_->clients_active -= phase_ == phase::active || phase_ == phase::failed;
         gate_->clients_idle += p == phase::idle;
-        gate_->clients_active += p == phase::active;
+        gate_->clients_active += p == phase::active || p == phase::failed;
     }
     phase_ = p;
     since_ = now();
@@ -105,10 +105,12 @@ base::time_point client::deadline() const noexcept {
         case phase::idle: return after(since_, gate_->timeouts().client_idle);
         case phase::waiting:
             return std::min(after(since_, gate_->timeouts().query_wait), hold_deadline());
+        case phase::failed: return request_deadline();
         case phase::active: break;
     }
     const bool may_stall = channel_.has_backlog() && gate_->timeouts().client_stall.count() != 0;
-    return may_stall ? std::min(request_deadline(), stall_check_) : request_deadline();
+    const auto due = std::min(request_deadline(), hold_deadline());
+    return may_stall ? std::min(due, stall_check_) : due;
 }
 
 // How long it waits for a node that may serve it.
@@ -180,6 +182,7 @@ void client::on_io() try {
             }
             return;
         }
+        case phase::failed: return pump_failed();
         case phase::refusing: return pump_refusal();
         case phase::local: return pump_local();
         case phase::closing: return finish_closing();
@@ -222,11 +225,15 @@ void client::on_timer() try {
                                    .detail = last,
                                    .hint = hint});
         }
-        case phase::active: break;
+        case phase::active:
+        case phase::failed: break;
         case phase::closing: return die();
         default: return;
     }
-    if (is_stalled()) {
+    if (phase_ == phase::active && held_back_ && now() >= hold_deadline()) {
+        return on_server_lost();
+    }
+    if (phase_ == phase::active && is_stalled()) {
         PGWEIR_LOG(warn, "client {}: reads nothing while others wait, closing", id_);
         return leave(false);
     }
@@ -467,7 +474,8 @@ metrics::client_row client::describe() const {
     }
     switch (phase_) {
         case phase::idle: row.state = metrics::client_state::idle; break;
-        case phase::active: row.state = metrics::client_state::active; break;
+        case phase::active:
+        case phase::failed: row.state = metrics::client_state::active; break;
         case phase::local: row.state = metrics::client_state::active; break;
         case phase::waiting:
         case phase::welcome_wait: row.state = metrics::client_state::waiting; break;

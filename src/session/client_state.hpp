@@ -3,10 +3,12 @@
 
 #include "pgweir/auth/client_login.hpp"
 #include "pgweir/protocol/batch_refusal.hpp"
+#include "pgweir/protocol/failed_transaction.hpp"
 #include "pgweir/session/client.hpp"
 
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace pgweir::session {
 
@@ -25,6 +27,11 @@ struct client::login {
 struct client::refusal {
     protocol::batch_refusal scanner;
     std::string error;  // the whole ErrorResponse
+};
+
+struct client::failure {
+    explicit failure(protocol::failed_transaction::loss what) : machine{std::move(what)} {}
+    protocol::failed_transaction machine;
 };
 
 }  // namespace pgweir::session

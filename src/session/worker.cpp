@@ -312,24 +312,31 @@ void worker::gather(unsigned parts, std::function<void(metrics::report)> done) {
         std::size_t missing;
     };
     auto shared = std::make_shared<collection>();
-    shared->missing = all_.workers.size();
+    const bool asks_watch = has(parts, metrics::part::clusters) && all_.report_clusters;
+    shared->missing = all_.workers.size() + (asks_watch ? 1 : 0);
     if (has(parts, metrics::part::databases)) {
         fill_databases(shared->all);
     }
+    const auto add = [this, shared, done](metrics::report part) {
+        bool complete = false;
+        {
+            const std::lock_guard lock{shared->mutex};
+            shared->all.merge(std::move(part));
+            complete = --shared->missing == 0;
+        }
+        if (complete) {
+            loop_.post([shared, done] { done(std::move(shared->all)); });
+        }
+    };
     for (auto* w : all_.workers) {
-        w->loop_.post([w, this, shared, parts, done] {
+        w->loop_.post([w, add, parts] {
             metrics::report mine;
             w->fill(mine, parts);
-            bool complete = false;
-            {
-                const std::lock_guard lock{shared->mutex};
-                shared->all.merge(std::move(mine));
-                complete = --shared->missing == 0;
-            }
-            if (complete) {
-                loop_.post([shared, done] { done(std::move(shared->all)); });
-            }
+            add(std::move(mine));
         });
+    }
+    if (asks_watch) {
+        all_.report_clusters(add);
     }
 }
 

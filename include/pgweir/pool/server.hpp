@@ -111,6 +111,10 @@ public:
     [[nodiscard]] bool may_begin() const noexcept;
     // And one that is open go on? That also while an operator moves the role.
     [[nodiscard]] bool may_continue() const noexcept;
+    // Is that node the primary? Else nothing that it was sent can have been committed.
+    [[nodiscard]] bool is_on_primary() const noexcept;
+    // What its holder has sent, for as long as that can be sent again elsewhere; the holder's.
+    [[nodiscard]] std::string& retained() noexcept { return retained_; }
     // The name of its node; empty unless the database has a cluster.
     [[nodiscard]] const std::string& node() const noexcept;
     // The holder's request was answered: a sign of life of the node.
@@ -220,6 +224,7 @@ private:
     unsigned cancels_ = 0;    // cancel requests under way
     std::vector<std::shared_ptr<void>> cancel_holds_;
     bool was_cancelled_ = false;  // one was sent since the last proof that none is pending
+    std::string retained_;
     net::descriptor in_transit_;  // the socket, between two workers
 
     const double share_;  // of server_lifetime

@@ -141,6 +141,8 @@ public:
     void note_reply() noexcept;
     void smell(cluster::smell what) const;
     void count_fenced() noexcept;
+    // The node is the one that may be written to, or is about to give that up.
+    [[nodiscard]] bool is_primary() const noexcept { return primary_ || finishes_; }
     // A switchover is under way and this is the node that gives its role up.
     [[nodiscard]] bool is_finishing() const noexcept { return finishes_; }
     // Is a server lent, or being made ready for the next one? What a drain waits for.

@@ -15,6 +15,11 @@
 
 namespace pgweir::protocol {
 
+// Appends PostgreSQL's error for a request in a failed transaction.
+void append_aborted(std::string& out);
+// Appends its CommandComplete for what has ended one.
+void append_rolled_back(std::string& out);
+
 // A client lost its server, and with it its transaction, but its connection goes on. Until it ends
 // that transaction all its requests fail, as they do in PostgreSQL (postgres.c, the uses of
 // IsAbortedTransactionBlockState()): one that knew nothing of the loss must not run the rest of its

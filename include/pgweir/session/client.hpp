@@ -34,6 +34,7 @@ public:
         idle,            // nothing asked, no server
         waiting,         // in the queue for a server
         active,          // served
+        failed,          // has lost its server in a transaction, and that is not over yet
         refusing,        // its request is being thrown away and answered with an error
         local,           // talks to pgweir itself
         closing,         // the last bytes are on their way
@@ -110,11 +111,12 @@ private:
     void forward(std::string_view data);
     void pump_server();
     struct passed {
-        bool sent = true;      // the client's connection holds
-        bool ready = false;    // a ReadyForQuery came
-        bool settled = false;  // and was the last that was due
-        bool refused = false;  // and showed what the pool's mode does not allow
-        bool broken = false;   // the server does not keep to the protocol
+        bool sent = true;          // the client's connection holds
+        bool ready = false;        // a ReadyForQuery came
+        bool settled = false;      // and was the last that was due
+        bool refused = false;      // and showed what the pool's mode does not allow
+        bool broken = false;       // the server does not keep to the protocol
+        std::string_view fatal{};  // its last words
     };
     passed pass_replies(std::string_view data);
     [[nodiscard]] bool pass_restored(std::string_view replies, outgoing& out);
@@ -128,7 +130,13 @@ private:
     bool give_back();
     void read_on();
     void read_further();
-    void on_server_lost();
+    // The server's own last words, if it had any: a whole ErrorResponse.
+    void on_server_lost(std::string_view last_words = {});
+    [[nodiscard]] bool may_survive() const noexcept;
+    [[nodiscard]] bool may_send_again() const noexcept;
+    void send_again();
+    void survive(std::string_view last_words);
+    void pump_failed();
     [[nodiscard]] bool may_send() const noexcept;
     void hold_back();
 
@@ -169,6 +177,7 @@ private:
     bool cancelled_ = false;       // query timeout: our cancel request is out
     bool is_dedicated_ = false;    // a replication connection: one server, to the end
     bool local_busy_ = false;      // the console waits for other threads
+    bool retains_ = false;         // what this link has sent so far could be sent again
     bool held_back_ = false;       // served, but its node may not be written to for now
     std::uint64_t id_;
     std::uint64_t balance_key_ = 0;
@@ -195,6 +204,8 @@ private:
     std::unique_ptr<local_session> local_;
     struct refusal;
     std::unique_ptr<refusal> refusal_;
+    struct failure;
+    std::unique_ptr<failure> failure_;
     std::shared_ptr<client*> self_;  // made when another thread must find us again
 };
 

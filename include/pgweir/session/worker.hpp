@@ -45,6 +45,8 @@ struct fleet {
     // Any thread: has a console's command carried out; `done` is called on any thread, once.
     std::function<void(const console_command& command, std::function<void(command_outcome)> done)>
         execute;
+    // Any thread: what the watch thread tells of clusters, nodes and failovers.
+    std::function<void(std::function<void(metrics::report)> done)> report_clusters;
 };
 
 // Counts a client in fleet::clients or fleet::login_clients; move-only.
