@@ -119,8 +119,8 @@ void client::begin_link(pool::lease server) {
                               .settings = &settings_->parsing,
                               .self = id_,
                               .limit = gate_->pool().max_prepared_statements,
-                              .follows_transactions = retains_,
-                              .counts = traffic},
+                              .counts = traffic,
+                              .follows_transactions = retains_},
                              lease_->marks());
     }
     enter(phase::active);
