@@ -115,15 +115,17 @@ class Pooler:
             with self.console() as console:
                 console.execute("RELOAD")
 
+    def command(self):
+        return [self.binary, "run", "-c", self.path]
+
     def start(self, environment=None, wait=True):
         self.folder.mkdir(parents=True, exist_ok=True)
         self.write()
         env = {**os.environ, "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0",
                "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1", **(environment or {})}
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([self.binary, "run", "-c", self.path],
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            env=env, start_new_session=True)
+            self.process = subprocess.Popen(self.command(), stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, env=env, start_new_session=True)
         if wait:
             until(self.accepts, START, "pgweir's start")
         return self

@@ -3,7 +3,7 @@
 import pytest
 
 import wire
-from statements import direct
+from statements import comparable, direct
 from wire import (
     COPY_DONE, COPY_FAIL, FLUSH, SYNC, bind, close, copy_data, describe, execute, parse, query)
 
@@ -166,6 +166,23 @@ COPIES = {
          copy_data(ROWS), COPY_DONE)],
 }
 
+COPY_IN = parse("copy t from stdin") + bind() + execute()
+# What else than its end and its data may follow a COPY: what is prepared before, and both at once.
+BROKEN_COPIES = {
+    "a Parse": (close("S", "s"), COPY_IN + SELECT + SYNC),
+    "a Parse behind a Sync": (close("S", "s"), COPY_IN + SYNC + SELECT + SYNC),
+    "a Parse behind a query": (close("S", "s"), query("copy t from stdin") + SELECT + SYNC),
+    "a Parse of a taken name": (b"", COPY_IN + SELECT + SYNC),
+    "a Parse behind a named statement": (
+        close("S", "s") + parse("copy t from stdin", "c"),
+        bind(statement="c") + execute() + SELECT + SYNC),
+    "a Close": (b"", COPY_IN + close("S", "s") + SYNC),
+    "a Close behind a Sync": (b"", COPY_IN + SYNC + close("S", "s") + SYNC),
+    "a Close behind a query": (b"", query("copy t from stdin") + close("S", "s") + SYNC),
+    "a Bind": (b"", COPY_IN + RUN + SYNC),
+    "a DEALLOCATE": (b"", COPY_IN + parse("deallocate s") + bind() + execute() + SYNC),
+}
+
 
 def play(client, turns):
     """The frames of each turn."""
@@ -218,6 +235,20 @@ def test_batches_with_lasting_statements_are_answered_as_by_postgresql(cluster, 
 @pytest.mark.parametrize("what", COPIES)
 def test_a_copy_is_answered_as_by_postgresql(cluster, weir, what):
     same_for_all(cluster, weir, [*COPIES[what], ("CZ", query("truncate t"))], ["shared"])
+
+
+# PostgreSQL closes the connection when it reads what does not belong into a COPY.
+@pytest.mark.parametrize("what", BROKEN_COPIES)
+def test_what_breaks_a_copy_is_refused_as_by_postgresql(cluster, weir, what):
+    def refused(client):
+        with client:
+            before, both = BROKEN_COPIES[what]
+            client.send(SELECT, before, SYNC).read_until("Z")
+            return client.send(both).drain()
+
+    expected = refused(direct(cluster, weir.real))
+    assert wire.sqlstates(expected) == ["08P01", "08P01"]
+    assert comparable(refused(weir.wire("app", "shared"))) == comparable(expected)
 
 
 def test_a_copy_of_a_million_rows_is_postgresql_s(cluster, weir):

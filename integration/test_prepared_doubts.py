@@ -3,6 +3,7 @@
 import pytest
 
 import wire
+from statements import same_as_postgresql
 from wire import FLUSH, SYNC, rows, sqlstates
 
 # Parsed as 2 January or as 1 February: how many days into the year.
@@ -38,6 +39,24 @@ def test_a_query_that_cannot_be_read_does_not_uncover_another_s_unnamed_statemen
         assert sqlstates(frames) == ["22021"]
         frames = second.send(wire.bind(), wire.execute(), SYNC).read_until("Z")
         assert sqlstates(frames) == ["26000"]
+
+
+UNREAD = {
+    "a query": ("UTF8", wire.message("Q", b"select '\xff'\0")),
+    "a malformed query": ("UTF8", wire.message("Q", b"select 1")),
+    "a query without an equal": ("WIN1252", wire.message("Q", b"select '\x81'\0")),
+    "a Parse": ("UTF8", wire.message("P", b"\0select '\xff'\0\0\0") + SYNC),
+    "a malformed Parse": ("UTF8", wire.message("P", b"\0select 1") + SYNC),
+}
+
+
+@pytest.mark.parametrize("what", UNREAD)
+def test_the_unnamed_statement_outlives_what_cannot_be_read_as_in_postgresql(cluster, weir, what):
+    encoding, unread = UNREAD[what]
+    run = wire.bind() + wire.execute() + SYNC
+    frames = same_as_postgresql(cluster, weir, wire.parse("select 'kept'") + run, unread, run,
+                                client_encoding=encoding)
+    assert rows(frames) == [["kept"]]
 
 
 def test_what_is_prepared_behind_a_portal_that_changes_the_session_is_not_shared(weir):

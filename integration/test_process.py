@@ -234,38 +234,6 @@ def test_a_client_that_never_reads_does_not_hold_up_the_end(cluster, pooler):
         weir.wait(30)
 
 
-# --- systemd -------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def notify_socket(base):
-    path = base / "notify"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.bind(str(path))
-        listener.settimeout(30)
-        yield listener, str(path)
-    path.unlink()
-
-
-def _told(listener, what):
-    while True:
-        if what in listener.recv(4096).decode().splitlines():
-            return True
-
-
-def test_systemd_is_told_when_it_is_ready(cluster, pooler, notify_socket):
-    listener, path = notify_socket
-    pooler(cluster, environment={"NOTIFY_SOCKET": path})
-    assert _told(listener, "READY=1")
-
-
-def test_systemd_is_told_when_it_stops(cluster, pooler, notify_socket):
-    listener, path = notify_socket
-    weir = pooler(cluster, environment={"NOTIFY_SOCKET": path})
-    weir.signal(signal.SIGTERM)
-    assert _told(listener, "STOPPING=1")
-
-
 # --- sockets -------------------------------------------------------------------------------------
 
 

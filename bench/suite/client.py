@@ -11,7 +11,12 @@ from suite import scram
 
 
 class ServerError(Exception):
-    """An ErrorResponse, with its SQLSTATE and text."""
+    """An ErrorResponse. `is_fatal`: the connection ends with it."""
+
+    def __init__(self, sqlstate, text, is_fatal=False):
+        super().__init__(f"{sqlstate}: {text}")
+        self.sqlstate = sqlstate
+        self.is_fatal = is_fatal
 
 
 class Client:
@@ -32,7 +37,8 @@ class Client:
             raise
 
     def query(self, text):
-        """Runs one simple query; its rows as lists of text. Raises ServerError."""
+        """Runs one simple query; its rows as lists of text. Raises ServerError, or OSError when the
+        connection ends without one."""
         self._send(b"Q", text.encode() + b"\0")
         rows, error = [], None
         while True:
@@ -41,6 +47,8 @@ class Client:
                 rows.append(_row(body))
             elif kind == b"E":
                 error = _error(body)
+                if error.is_fatal:
+                    raise error
             elif kind == b"Z":
                 if error:
                     raise error
@@ -109,4 +117,5 @@ def _row(body):
 
 def _error(body):
     fields = {part[:1]: part[1:].decode(errors="replace") for part in body.split(b"\0") if part}
-    return ServerError(f"{fields.get(b'C', '?')}: {fields.get(b'M', '?')}")
+    return ServerError(fields.get(b"C", "?"), fields.get(b"M", "?"),
+                       fields.get(b"V", fields.get(b"S")) in ("FATAL", "PANIC"))

@@ -51,9 +51,15 @@ server_process::server_process(std::shared_ptr<const config::snapshot> snapshot)
     : snapshot_{std::move(snapshot)},
       signals_{io_},
       shutdown_timer_{io_},
+      watcher_{[this](const std::string& cluster, const cluster::view_ptr& view) {
+          for (const auto& w : workers_) {
+              w->on_view(cluster, view);
+          }
+      }},
       listener_{io_, [this](int fd) { on_client(fd); }} {}
 
 server_process::~server_process() {
+    watcher_.stop();
     for (const auto& w : workers_) {
         w->stop();
     }
@@ -74,10 +80,12 @@ int server_process::run() {
     for (const auto& w : workers_) {
         w->start();
     }
+    watcher_.start();
     ::sd_notify(0, "READY=1");
     PGWEIR_LOG(info, "ready with {} workers", workers_.size());
     io_.run();
     listener_.close();
+    watcher_.stop();
     for (const auto& w : workers_) {
         w->stop();
     }
@@ -91,6 +99,17 @@ void server_process::make_workers() {
     fleet_.pools.pools.freed = [this](pool::shelf& s) { pool::slices::on_freed(fleet_.pools, s); };
     fleet_.reload = [this](std::function<void(session::reload_outcome)> done) {
         boost::asio::post(io_, [this, done = std::move(done)] { done(reload()); });
+    };
+    fleet_.execute = [this](const session::console_command& c, command_runner::done done) {
+        boost::asio::post(
+            io_, [this, c, done = std::move(done)] { commands_.run(c, *snapshot_, done); });
+    };
+    fleet_.report_clusters = [this](std::function<void(metrics::report)> done) {
+        watcher_.report(std::move(done));
+    };
+    watcher_.configure(snapshot_);
+    fleet_.pools.board_of = [this](const std::string& cluster) {
+        return watcher_.board_of(cluster);
     };
     apply_limits();
     const auto cores = std::max(1U, std::thread::hardware_concurrency());
@@ -197,6 +216,7 @@ session::reload_outcome server_process::reload() {
         snapshot_ = std::move(next);
         apply_limits();
         base::set_log_level(level_of(snapshot_->log.level));
+        watcher_.configure(snapshot_);
         for (const auto& w : workers_) {
             w->configure(snapshot_);
         }

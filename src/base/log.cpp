@@ -6,6 +6,7 @@
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
 
 #include <memory>
 #include <mutex>
@@ -125,6 +126,14 @@ void apply_pattern(spdlog::logger& log, bool json) {
 }  // namespace
 
 spdlog::logger& logger() noexcept { return *the_state().current; }
+
+void write_formatted(spdlog::level::level_enum level,
+                     fmt::string_view format,
+                     fmt::format_args args) {
+    spdlog::memory_buf_t line;
+    fmt::vformat_to(fmt::appender{line}, format, args);
+    logger().log(level, spdlog::string_view_t{line.data(), line.size()});
+}
 
 void start_logging(const log_options& options) {
     auto& s = the_state();

@@ -2,6 +2,10 @@
 #include "config/consistency.hpp"
 
 #include "config/secret_text.hpp"
+#include "config/suggestion.hpp"
+
+#include <algorithm>
+#include <filesystem>
 
 namespace pgweir::config {
 
@@ -51,6 +55,53 @@ void check_pools(const snapshot& read, section_reader& reader) {
     }
 }
 
+// How to say that there is no cluster of that name.
+std::string hint_for_cluster(const snapshot& read, const std::string& name) {
+    std::vector<std::string_view> names;
+    std::string all;
+    constexpr std::size_t most_listed = 8;
+    for (const auto& [known, settings] : read.clusters) {
+        names.emplace_back(known);
+        if (names.size() <= most_listed) {
+            all += (all.empty() ? "" : ", ") + toml_string(known);
+        }
+    }
+    if (const auto near = nearest(name, names); !near.empty()) {
+        return "did you mean " + toml_string(near) + "?";
+    }
+    return all.empty() ? "there is none" : "clusters are " + all;
+}
+
+void check_database_cluster(const snapshot& read,
+                            const database_settings& database,
+                            section_reader& reader) {
+    const std::string section = "database." + key_part(database.name);
+    if (database.cluster.empty()) {
+        if (database.target != access_target::primary) {
+            reader.complain_about(section + ".target",
+                                  "is " + toml_string(to_string(database.target)) +
+                                      ", and there is no cluster to choose a node of",
+                                  "set cluster, or remove target");
+        }
+        return;
+    }
+    for (const auto* key : {".host", ".port"}) {
+        if (reader.has(section + key)) {
+            reader.complain_about(section + key, "is set beside a cluster, whose nodes have theirs",
+                                  "remove it, or remove cluster");
+        }
+    }
+    const std::string cluster = "cluster." + key_part(database.cluster);
+    // A section that was refused has been reported already.
+    if (read.clusters.contains(database.cluster) || reader.has(cluster)) {
+        return;
+    }
+    reader.complain_about(
+        section + ".cluster",
+        "is " + toml_string(database.cluster) + ", and there is no [" + cluster + "]",
+        hint_for_cluster(read, database.cluster));
+}
+
 void check_databases(const snapshot& read, section_reader& reader) {
     if (read.databases.empty() && !reader.has("database")) {
         reader.complain({}, "there is no database",
@@ -63,6 +114,39 @@ void check_databases(const snapshot& read, section_reader& reader) {
                                   "it is the password of the forced user; a client's own goes in "
                                   "[user.NAME] as server_password");
         }
+        check_database_cluster(read, database, reader);
+    }
+}
+
+void check_state_files(const snapshot& read, section_reader& reader) {
+    std::map<std::string, std::string> owners;  // normal path -> cluster
+    for (const auto& [name, cluster] : read.clusters) {
+        const auto path = std::filesystem::path{state_path(read, cluster)}.lexically_normal();
+        const auto [owner, is_new] = owners.emplace(path.string(), name);
+        if (is_new) {
+            continue;
+        }
+        // The one that says so is to blame, whichever comes first.
+        const bool blame_owner = cluster.state_file.empty();
+        const auto& blamed = blame_owner ? owner->second : name;
+        const auto& other = blame_owner ? name : owner->second;
+        reader.complain_about("cluster." + key_part(blamed) + ".state_file",
+                              "is the file of cluster " + toml_string(other) + " as well",
+                              "each cluster needs a file of its own");
+    }
+}
+
+void check_http(const snapshot& read, section_reader& reader) {
+    const auto& mine = read.http.addresses;
+    const auto& others = read.listen.addresses;
+    const auto has = [](const auto& list, std::string_view address) {
+        return std::ranges::find(list, address) != list.end();
+    };
+    const bool meet = std::ranges::any_of(mine, [&](const auto& a) { return has(others, a); }) ||
+                      (!mine.empty() && has(others, "*")) || (!others.empty() && has(mine, "*"));
+    if (meet && read.http.port == read.listen.port) {
+        reader.complain_about("http.port", "is " + std::to_string(read.http.port) +
+                                               ", which is where PostgreSQL's clients connect");
     }
 }
 
@@ -103,6 +187,8 @@ void check_consistency(const snapshot& read, section_reader& reader) {
                               "name an address, or set listen.unix_socket_dir");
     }
     check_pools(read, reader);
+    check_http(read, reader);
+    check_state_files(read, reader);
     check_databases(read, reader);
     check_users(read, reader);
 }

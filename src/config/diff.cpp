@@ -3,6 +3,9 @@
 #include "config/schema.hpp"
 #include "pgweir/config/load.hpp"
 
+#include <algorithm>
+#include <functional>
+
 namespace pgweir::config {
 
 namespace {
@@ -59,13 +62,32 @@ void compare_named(const std::string& kind,
     }
 }
 
+// The keys of nodes that are in both. Who comes or goes is in the list of their names.
+void compare_nodes(const std::string& section,
+                   const std::vector<node_settings>& before,
+                   const std::vector<node_settings>& after,
+                   difference& out) {
+    for (const auto& node : before) {
+        const auto found = std::ranges::find(after, node.name, &node_settings::name);
+        if (found != after.end()) {
+            compare(section + "." + key_part(node.name), node_rules(), node, *found, out);
+        }
+    }
+}
+
 }  // namespace
 
 difference diff(const snapshot& before, const snapshot& after) {
     difference out;
-    for_each_global_section([&](const char* name, auto member, const auto& rules) {
-        compare(name, rules, before.*member, after.*member, out);
+    for_each_global_section([&](const char* name, auto part, const auto& rules) {
+        compare(name, rules, std::invoke(part, before), std::invoke(part, after), out);
     });
+    compare_named("cluster", before.clusters, after.clusters, out,
+                  [&](const std::string& section, const auto& a, const auto& b) {
+                      compare(section, cluster_rules(), a, b, out);
+                      compare(section + ".monitor", monitor_rules(), a, b, out);
+                      compare_nodes(section + ".node", a.nodes, b.nodes, out);
+                  });
     compare_named("database", before.databases, after.databases, out,
                   [&](const std::string& section, const auto& a, const auto& b) {
                       compare(section, database_rules(), a, b, out);

@@ -1,6 +1,7 @@
 // From a file or text to a validated snapshot.
 #include "pgweir/config/load.hpp"
 
+#include "config/cluster_section.hpp"
 #include "config/consistency.hpp"
 #include "config/document.hpp"
 #include "config/section_reader.hpp"
@@ -12,6 +13,7 @@
 #include <cstring>
 #include <exception>
 #include <fcntl.h>
+#include <functional>
 #include <type_traits>
 #include <unistd.h>
 
@@ -85,11 +87,11 @@ void read_user(const node& n, snapshot& out, section_reader& reader) {
 
 bool read_global_section(const node& n, snapshot& out, section_reader& reader) {
     bool known = false;
-    for_each_global_section([&](const char* name, auto member, const auto& rules) {
+    for_each_global_section([&](const char* name, auto part, const auto& rules) {
         if (n.name == name) {
             known = true;
             if (reader.expect_table(n, n.name)) {
-                reader.read(n, {n.name, n.name}, rules, out.*member);
+                reader.read(n, {n.name, n.name}, rules, std::invoke(part, out));
             }
         }
     });
@@ -109,8 +111,15 @@ void complain_about_unknown(const node& n, section_reader& reader) {
 
 void read_root(const node& root, snapshot& out, section_reader& reader) {
     for (const node& n : root.children) {
-        if (n.name != "database" && n.name != "user" && !read_global_section(n, out, reader)) {
+        const bool named = n.name == "cluster" || n.name == "database" || n.name == "user";
+        if (!named && !read_global_section(n, out, reader)) {
             complain_about_unknown(n, reader);
+        }
+    }
+    if (const node* clusters = root.child("cluster");
+        clusters != nullptr && reader.expect_table(*clusters, "cluster", "[cluster.NAME]")) {
+        for (const node& n : clusters->children) {
+            read_cluster(n, out, reader);
         }
     }
     // Last, because databases start from the global [pool] and [timeouts] wherever those stand.
@@ -130,11 +139,12 @@ void read_root(const node& root, snapshot& out, section_reader& reader) {
 
 std::vector<effective_key> effective_keys(const snapshot& s) {
     std::vector<effective_key> keys;
-    for_each_global_section([&](const std::string& section, auto member, const auto& rules) {
-        const std::remove_cvref_t<decltype(s.*member)> initial{};
+    for_each_global_section([&](const std::string& section, auto part, const auto& rules) {
+        const auto& settings = std::invoke(part, s);
+        const std::remove_cvref_t<decltype(settings)> initial{};
         for (const auto& r : rules) {
             keys.push_back(
-                {section + "." + r.name, r.write(s.*member), r.write(initial), r.reloadable});
+                {section + "." + r.name, r.write(settings), r.write(initial), r.reloadable});
         }
     });
     std::ranges::sort(keys, {}, &effective_key::key);

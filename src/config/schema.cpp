@@ -26,8 +26,30 @@ const choice<login_method> methods{{{"trust", login_method::trust},
                                     {"md5", login_method::md5},
                                     {"scram-sha-256", login_method::scram_sha_256}}};
 const choice<log_format> formats{{{"text", log_format::text}, {"json", log_format::json}}};
-const choice<console_role> roles{
-    {{"none", console_role::none}, {"stats", console_role::stats}, {"admin", console_role::admin}}};
+const choice<console_role> roles{{{"none", console_role::none},
+                                  {"hint", console_role::hint},
+                                  {"stats", console_role::stats},
+                                  {"admin", console_role::admin}}};
+const choice<discovery> discoveries{
+    {{"static", discovery::fixed}, {"repmgr", discovery::repmgr}, {"patroni", discovery::patroni}}};
+const choice<access_target> targets{{{"primary", access_target::primary},
+                                     {"standby", access_target::standby},
+                                     {"prefer-standby", access_target::prefer_standby},
+                                     {"any", access_target::any}}};
+const choice<balancing> balancings{
+    {{"round-robin", balancing::round_robin},
+     {"least-connections", balancing::least_connections},
+     {"weighted-least-connections", balancing::weighted_least_connections},
+     {"hash", balancing::hash}}};
+const choice<hash_key> hash_keys{{{"user", hash_key::user},
+                                  {"database", hash_key::database},
+                                  {"application-name", hash_key::application_name},
+                                  {"client-address", hash_key::client_address}}};
+const choice<isolation_guard> guards{{{"off", isolation_guard::off},
+                                      {"hold", isolation_guard::hold},
+                                      {"reject", isolation_guard::reject}}};
+const choice<cold_start> cold_starts{
+    {{"majority", cold_start::majority}, {"self", cold_start::self}}};
 const choice<std::string> levels{{{"trace", "trace"},
                                   {"debug", "debug"},
                                   {"info", "info"},
@@ -45,6 +67,13 @@ const duration_text<seconds> keepalive_time{seconds{1}, seconds{32'767}};
 const whole_number<int> keepalive_probes{1, 127};
 // TCP_USER_TIMEOUT is an int of milliseconds; a day leaves it room.
 const duration_text<> tcp_timeout{milliseconds{0}, std::chrono::hours{24}};
+
+// A probe more often than this would be a load of its own; a lease must end long before a worker's
+// clock for it turns over (see cluster::lease_word).
+const duration_text<> cluster_timer{milliseconds{10}, std::chrono::hours{1}};
+// 0 would read as "no limit", and here it would mean "at once".
+const duration_text<> cluster_grace{milliseconds{1}, std::chrono::hours{1}};
+const duration_text<> cluster_wait{milliseconds{0}, std::chrono::hours{1}};
 
 }  // namespace
 
@@ -142,11 +171,91 @@ const section_rules<pool_settings>& pool_rules() {
     return rules;
 }
 
+const section_rules<http_settings>& http_rules() {
+    using s = http_settings;
+    static const section_rules<s> rules{
+        rule("addresses", &s::addresses, address_list{}, at_restart),
+        rule("port", &s::port, port_number, at_restart),
+    };
+    return rules;
+}
+
+const section_rules<snapshot>& process_rules() {
+    static const section_rules<snapshot> rules{
+        rule("state_dir", &snapshot::state_dir, checked_text{state_directory}, at_restart),
+    };
+    return rules;
+}
+
+const section_rules<cluster_settings>& cluster_rules() {
+    using s = cluster_settings;
+    static const auto rules = [] {
+        section_rules<s> all{
+            rule("nodes", &s::nodes, node_list{}),
+            rule("discovery", &s::how, discoveries),
+            rule("check_interval", &s::check_interval, cluster_timer),
+            rule("quick_interval", &s::quick_interval, cluster_timer),
+            rule("probe_timeout", &s::probe_timeout, cluster_timer),
+            rule("connect_timeout", &s::connect_timeout, cluster_timer),
+            rule("lease", &s::lease, cluster_timer),
+            rule("isolation_guard", &s::guard, guards),
+            rule("cold_start", &s::start, cold_starts),
+            rule("system_identifier", &s::system_identifier, system_number{}),
+            rule("state_file", &s::state_file, checked_text{absolute_file}, at_restart),
+            rule("conflict_hold", &s::conflict_hold, cluster_wait),
+            rule("partition_grace", &s::partition_grace, cluster_grace),
+            rule("rogue_after", &s::rogue_after, cluster_grace),
+            rule("follower_silence", &s::follower_silence, cluster_grace),
+            rule("hold_timeout", &s::hold_timeout, connect_timeout),
+            rule("hold_max_clients", &s::hold_max_clients, client_count),
+            rule("hold_max_bytes", &s::hold_max_bytes, byte_count{}),
+            rule("switchover_timeout", &s::switchover_timeout, cluster_grace),
+            rule("balance", &s::balance, balancings),
+            rule("hash_by", &s::hash_by, hash_keys),
+            rule("max_lag_bytes", &s::max_lag_bytes, byte_count{}),
+            rule("max_lag", &s::max_lag, timeout),
+            rule("slow_start", &s::slow_start, cluster_wait),
+            rule("min_standby_servers", &s::min_standby_servers, server_count),
+        };
+        all.front().same = [](const s& a, const s& b) {
+            return std::ranges::equal(a.nodes, b.nodes, {}, &node_settings::name,
+                                      &node_settings::name);
+        };
+        return all;
+    }();
+    return rules;
+}
+
+const section_rules<cluster_settings>& monitor_rules() {
+    using s = cluster_settings;
+    static const section_rules<s> rules{
+        rule("user", &s::monitor_user, checked_text{name_of_one}),
+        rule("password", &s::monitor_password, secret_text{secret_forms::plain}),
+        rule("database", &s::monitor_database, checked_text{name_of_one}),
+    };
+    return rules;
+}
+
+const section_rules<node_settings>& node_rules() {
+    using s = node_settings;
+    static const section_rules<s> rules{
+        rule("name", &s::name, checked_text{role_or_database}),
+        rule("host", &s::host, checked_text{node_host}),
+        rule("port", &s::port, port_number),
+        rule("weight", &s::weight, whole_number<unsigned>{0, 10'000}),
+        rule("repmgr_id", &s::repmgr_id, repmgr_number{}),
+        rule("patroni_port", &s::patroni_port, port_number),
+    };
+    return rules;
+}
+
 const section_rules<database_settings>& database_rules() {
     using s = database_settings;
     static const section_rules<s> rules{
         rule("host", &s::host, checked_text{server_host}),
         rule("port", &s::port, port_number),
+        rule("cluster", &s::cluster, checked_text{role_or_database}),
+        rule("target", &s::target, targets),
         rule("dbname", &s::dbname, checked_text{role_or_database}),
         rule("user", &s::user, checked_text{role_or_database}),
         rule("password", &s::password, secret_text{secret_forms::plain_or_md5}),
@@ -218,6 +327,9 @@ std::vector<key_description> describe_keys() {
         }
     };
     for_each_global_section([&](const char* name, auto, const auto& rules) { add(name, rules); });
+    add("cluster.NAME", cluster_rules());
+    add("cluster.NAME.monitor", monitor_rules());
+    add("cluster.NAME.node", node_rules());
     add("database.NAME", database_rules());
     add("database.NAME.pool", pool_rules(), "pool");
     add("database.NAME.timeouts", database_timeout_rules(), "timeouts");

@@ -2,6 +2,7 @@
 // Loading, suggestions, SHOW CONFIG, diff() and the tests of the documentation all go by it.
 #pragma once
 
+#include "config/cluster_kinds.hpp"
 #include "config/value_kinds.hpp"
 #include "pgweir/config/snapshot.hpp"
 
@@ -63,6 +64,15 @@ const section_rules<limit_settings>& limit_rules();
 const section_rules<tcp_settings>& tcp_rules();
 const section_rules<timeout_settings>& timeout_rules();
 const section_rules<pool_settings>& pool_rules();
+const section_rules<http_settings>& http_rules();
+// [process]: what the snapshot keeps itself.
+const section_rules<snapshot>& process_rules();
+// [cluster.NAME] without its sub-tables. The key `nodes` goes by the names of all nodes, and
+// compares no more than those.
+const section_rules<cluster_settings>& cluster_rules();
+const section_rules<cluster_settings>& monitor_rules();
+// [[cluster.NAME.node]]
+const section_rules<node_settings>& node_rules();
 // [database.NAME] without its sub-tables; [database.NAME.pool] goes by pool_rules().
 const section_rules<database_settings>& database_rules();
 const section_rules<timeout_settings>& database_timeout_rules();
@@ -71,7 +81,8 @@ const section_rules<user_settings>& user_rules();
 const section_rules<user_pool_overrides>& user_pool_rules();
 const section_rules<user_timeout_overrides>& user_timeout_rules();
 
-// Calls visit(name, member of snapshot, rules) for each global section.
+// Calls visit(name, part, rules) for each global section; std::invoke(part, snapshot) is the
+// section's settings.
 template <class Visitor>
 void for_each_global_section(Visitor&& visit) {
     visit("listen", &snapshot::listen, listen_rules());
@@ -82,6 +93,8 @@ void for_each_global_section(Visitor&& visit) {
     visit("tcp", &snapshot::tcp, tcp_rules());
     visit("timeouts", &snapshot::timeouts, timeout_rules());
     visit("pool", &snapshot::pool, pool_rules());
+    visit("http", &snapshot::http, http_rules());
+    visit("process", std::identity{}, process_rules());
 }
 
 // One key as the documentation describes it.

@@ -146,4 +146,9 @@ timeout_settings effective_timeouts(const database_settings& database, const use
     return timeouts;
 }
 
+std::string state_path(const snapshot& all, const cluster_settings& cluster) {
+    return cluster.state_file.empty() ? all.state_dir + "/" + cluster.name + ".cluster"
+                                      : cluster.state_file;
+}
+
 }  // namespace pgweir::config

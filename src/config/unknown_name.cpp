@@ -24,7 +24,11 @@ const key_description* find_key(std::string_view section, std::string_view name)
 }
 
 std::string in_section(std::string_view name, std::string_view section) {
-    return "did you mean " + toml_string(name) + " in [" + std::string{section} + "]?";
+    std::string header = "[" + std::string{section} + "]";
+    if (section.ends_with(".node")) {
+        header = "[" + header + "]";
+    }
+    return "did you mean " + toml_string(name) + " in " + header + "?";
 }
 
 // `name` where it exists: in this section, below it, or anywhere else.
@@ -32,12 +36,18 @@ std::string point_to(std::string_view section, std::string_view shown, std::stri
     if (find_key(section, name) != nullptr) {
         return "did you mean " + toml_string(name) + "?";
     }
-    for (const auto* below : {".pool", ".timeouts"}) {
+    for (const auto* below : {".pool", ".timeouts", ".node", ".monitor"}) {
         if (!section.empty() && find_key(std::string{section} + below, name) != nullptr) {
             return in_section(name, std::string{shown} + below);
         }
     }
-    const auto found = std::ranges::find(all_keys(), name, &key_description::name);
+    // Most keys of a cluster's parts are called like those of a database or a user, which were
+    // meant more likely.
+    const bool in_cluster = section.starts_with("cluster.");
+    const auto found = std::ranges::find_if(all_keys(), [&](const key_description& d) {
+        const bool elsewhere = d.section.starts_with("cluster.NAME.") && !in_cluster;
+        return d.name == name && !elsewhere;
+    });
     return found == all_keys().end() ? std::string{} : in_section(name, found->section);
 }
 
@@ -68,10 +78,13 @@ std::string hint_for_section(std::string_view name) {
     if (name == "databases" || name == "db") {
         return "each database has a section of its own: [database.NAME]";
     }
+    if (name == "clusters") {
+        return "each cluster has a section of its own: [cluster.NAME]";
+    }
     if (name == "users") {
         return "each user has a section of its own: [user.NAME]";
     }
-    std::vector<std::string_view> names{"database", "user"};
+    std::vector<std::string_view> names{"cluster", "database", "user"};
     for_each_global_section(
         [&](const char* section, auto, const auto&) { names.emplace_back(section); });
     if (const auto near = nearest(name, names); !near.empty()) {

@@ -19,6 +19,15 @@ struct unit {
 constexpr std::array<unit, 5> units{
     {{"d", 86'400'000}, {"h", 3'600'000}, {"m", 60'000}, {"s", 1'000}, {"ms", 1}}};
 
+struct byte_unit {
+    std::string_view name;
+    std::int64_t in_bytes;
+};
+constexpr std::array<byte_unit, 4> byte_units{{{"TiB", std::int64_t{1} << 40},
+                                               {"GiB", std::int64_t{1} << 30},
+                                               {"MiB", std::int64_t{1} << 20},
+                                               {"KiB", std::int64_t{1} << 10}}};
+
 fault wrong_type(const char* wanted, const node& n, std::string hint = {}) {
     return {std::string{"must be "} + wanted + ", not " + kind_of(n), std::move(hint)};
 }
@@ -108,6 +117,44 @@ std::string print_duration(milliseconds value) {
     return toml_string(std::to_string(value.count() / found->in_ms) + std::string{found->name});
 }
 
+reading byte_count::read(const node& n, std::uint64_t& out, const reading_place&) const {
+    static constexpr const char* shape =
+        R"(write bytes as a number, or with a unit: "512KiB", "64MiB", "1GiB")";
+    std::int64_t count = 0;
+    std::int64_t each = 1;
+    bool fits = true;
+    if (const auto* number = std::get_if<std::int64_t>(&n.value)) {
+        count = *number;
+    } else if (const auto* text = std::get_if<std::string>(&n.value)) {
+        const char* end = text->data() + text->size();
+        const auto [rest, error] = std::from_chars(text->data(), end, count);
+        const std::string_view name{rest, static_cast<std::size_t>(end - rest)};
+        const auto found = std::ranges::find(byte_units, name, &byte_unit::name);
+        if (error == std::errc::invalid_argument || (found == byte_units.end() && !name.empty())) {
+            return fault{"is " + key_part(*text) + ", which is not a number of bytes", shape};
+        }
+        fits = error == std::errc{};
+        each = found == byte_units.end() ? 1 : found->in_bytes;
+    } else {
+        return wrong_type("a number of bytes", n, shape);
+    }
+    if (!fits || count < 0 || count > max / each) {
+        return fault{"is outside 0 to " + print(static_cast<std::uint64_t>(max)), {}};
+    }
+    out = static_cast<std::uint64_t>(count * each);
+    return std::nullopt;
+}
+
+std::string byte_count::print(std::uint64_t value) const {
+    for (const auto& unit : byte_units) {
+        const auto each = static_cast<std::uint64_t>(unit.in_bytes);
+        if (value != 0 && value % each == 0) {
+            return toml_string(std::to_string(value / each) + std::string{unit.name});
+        }
+    }
+    return std::to_string(value);
+}
+
 reading read_choice(const node& n, const std::vector<std::string_view>& names, std::size_t& index) {
     std::string all;
     for (const auto name : names) {
@@ -184,6 +231,13 @@ reading socket_directory(std::string_view text) {
     return any_text(text);
 }
 
+reading absolute_file(std::string_view text) {
+    if (!text.empty() && !text.starts_with('/')) {
+        return fault{"is not an absolute path", "start it with /"};
+    }
+    return any_text(text);
+}
+
 reading role_or_database(std::string_view text) {
     // NAMEDATALEN is 64 with the terminator; PostgreSQL documentation, section 4.1.1.
     constexpr std::size_t longest = 63;
@@ -192,6 +246,10 @@ reading role_or_database(std::string_view text) {
                      {}};
     }
     return any_text(text);
+}
+
+reading name_of_one(std::string_view text) {
+    return text.empty() ? reading{fault{"is empty", {}}} : role_or_database(text);
 }
 
 reading address_list::read(const node& n, value_type& out, const reading_place&) const {

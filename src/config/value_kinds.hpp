@@ -85,6 +85,15 @@ struct duration_text {
     [[nodiscard]] std::string print(Duration value) const { return print_duration(value); }
 };
 
+// Bytes: a whole number, or text such as "64MiB".
+struct byte_count {
+    using value_type = std::uint64_t;
+    std::int64_t max = std::int64_t{1} << 50;
+
+    [[nodiscard]] reading read(const node& n, std::uint64_t& out, const reading_place&) const;
+    [[nodiscard]] std::string print(std::uint64_t value) const;
+};
+
 [[nodiscard]] reading read_choice(const node& n,
                                   const std::vector<std::string_view>& names,
                                   std::size_t& index);
@@ -129,7 +138,9 @@ struct checked_text {
 [[nodiscard]] reading any_text(std::string_view text);  // at most 4096 bytes, no control characters
 [[nodiscard]] reading server_host(std::string_view text);       // name, address, socket directory
 [[nodiscard]] reading socket_directory(std::string_view text);  // empty or absolute
+[[nodiscard]] reading absolute_file(std::string_view text);     // empty or absolute
 [[nodiscard]] reading role_or_database(std::string_view text);  // empty or at most 63 bytes
+[[nodiscard]] reading name_of_one(std::string_view text);       // 1 to 63 bytes
 
 struct address_list {
     using value_type = std::vector<std::string>;

@@ -33,10 +33,15 @@ constexpr std::array all_counters{
 };
 static_assert(sizeof(traffic) == all_counters.size() * sizeof(std::uint64_t));
 
+template <class Row>
+void append(std::vector<Row>& to, std::vector<Row>&& from) {
+    to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+}
+
 // Appends `from` to `to`, sorts by `key` and folds rows of the same key into the first of them.
 template <class Row, class Key, class Fold>
 void merge_by(std::vector<Row>& to, std::vector<Row>&& from, Key key, Fold fold) {
-    to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
+    append(to, std::move(from));
     std::stable_sort(to.begin(), to.end(),
                      [&](const Row& a, const Row& b) { return key(a) < key(b); });
     std::size_t kept = 0;
@@ -78,6 +83,17 @@ void add_memory(memory_row& to, const memory_row& from) {
 void add_statement(statement_row& to, const statement_row& from) {
     to.servers += from.servers;
     to.binds += from.binds;
+}
+
+// What is decided comes from the one side that decides.
+void add_cluster(cluster_row& to, const cluster_row& from) {
+    const cluster_row counted = to.writes.empty() ? std::exchange(to, from) : from;
+    to.held_clients += counted.held_clients;
+    to.held_bytes += counted.held_bytes;
+    to.in_doubt += counted.in_doubt;
+    to.rolled_back += counted.rolled_back;
+    to.hold_rejected += counted.hold_rejected;
+    to.fenced_closed += counted.fenced_closed;
 }
 
 // The mean of two means. Two products of large counters may not fit 64 bits.
@@ -159,10 +175,10 @@ const char* to_string(server_state s) noexcept {
 }
 
 void report::merge(report&& other) {
-    clients.insert(clients.end(), std::make_move_iterator(other.clients.begin()),
-                   std::make_move_iterator(other.clients.end()));
-    servers.insert(servers.end(), std::make_move_iterator(other.servers.begin()),
-                   std::make_move_iterator(other.servers.end()));
+    append(clients, std::move(other.clients));
+    append(servers, std::move(other.servers));
+    append(nodes, std::move(other.nodes));
+    append(failovers, std::move(other.failovers));
     merge_by(
         pools, std::move(other.pools),
         [](const pool_row& r) { return std::tie(r.database, r.user); }, add_pool);
@@ -178,6 +194,9 @@ void report::merge(report&& other) {
     merge_by(
         statements, std::move(other.statements),
         [](const statement_row& r) { return std::tie(r.database, r.user, r.name); }, add_statement);
+    merge_by(
+        clusters, std::move(other.clusters), [](const cluster_row& r) { return std::tie(r.name); },
+        add_cluster);
     used_clients += other.used_clients;
     login_clients += other.login_clients;
     used_servers += other.used_servers;

@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstring>
 #include <random>
+#include <sys/socket.h>
 #include <system_error>
 
 namespace pgweir::pool {
@@ -274,6 +275,11 @@ void server::on_logged_in() {
                target_->port, target_->user, pid_);
     enter(phase::checking);  // neither connecting nor idle while the slice takes note
     slice_->on_connected();
+    if (slice_->is_primary() && parameters_.value_of("in_hot_standby") == "on") {
+        // It has been demoted since we were told that it is the primary: the next probe sees it.
+        slice_->smell(cluster::smell::in_recovery);
+        return close(ending::at_once);
+    }
     if (!dedicated_) {
         slice_->verify_welcome(nullptr, parameters_);
         return become_available();
@@ -481,6 +487,10 @@ void server::read_own() {
                            metrics::to_string(state_));
                 return close(ending::at_once);
             }
+            if (step.why == protocol::backend_stream::stop::fatal) {
+                data.remove_prefix(data.size());  // on_error() has seen it
+                break;
+            }
             if (step.why == protocol::backend_stream::stop::known) {
                 skip_known();
             }
@@ -491,6 +501,7 @@ void server::read_own() {
         }
         channel_.keep(data);
         if (status == net::io_status::closed || dying_) {
+            slice_->smell(cluster::smell::lost);
             return close(ending::at_once);
         }
         if (recovering_) {
@@ -540,7 +551,11 @@ void server::on_own_ready() {
     marks_ = {};
     overridden_.clear();
     was_cancelled_ = false;
+    slice_->note_reply();
     slice_->verify_welcome(settings_.get(), parameters_);
+    if (preparing_for_ != nullptr && !slice_->is_open()) {
+        slice_->requeue(*take_waiter());  // the node was put in doubt meanwhile
+    }
     if (auto* w = take_waiter()) {
         lend(*w);
         return w->on_server(lease{*this});
@@ -575,6 +590,9 @@ void server::on_parameter(std::string_view name, std::string_view value) {
         std::ranges::find(overridden_, name, &parameter::first) == overridden_.end()) {
         overridden_.emplace_back(name, parameters_.value_of(name));
     }
+    if (name == "in_hot_standby" && value == "on") {
+        slice_->smell(cluster::smell::in_recovery);
+    }
     parameters_.set(name, value);
     if (state_ == phase::idle) {
         slice_->on_parameters_changed();
@@ -592,6 +610,18 @@ std::string server::take_overridden() {
     return messages;
 }
 
+bool server::may_begin() const noexcept { return slice_->is_open(); }
+
+bool server::may_continue() const noexcept { return slice_->may_continue(); }
+
+const std::string& server::node() const noexcept { return slice_->common().key.node; }
+
+bool server::is_on_primary() const noexcept { return slice_->is_primary(); }
+
+void server::note_reply() noexcept { slice_->note_reply(); }
+
+void server::smell(cluster::smell what) const { slice_->smell(what); }
+
 bool server::restore_settings() {
     marks_.resets = false;
     const auto sql =
@@ -600,8 +630,13 @@ bool server::restore_settings() {
 }
 
 void server::on_error(const protocol::error_fields& error, protocol::origin owner) {
+    if (error.sqlstate == "25006" && owner == protocol::origin::client) {
+        slice_->smell(cluster::smell::read_only);
+    }
     if (error.is_fatal() || state_ == phase::idle) {
         dying_ = true;
+        slice_->smell(error.sqlstate.starts_with("57P") ? cluster::smell::going
+                                                        : cluster::smell::lost);
         PGWEIR_LOG(info, "server {}: backend {} ends: {} ({})", id_, pid_, error.message,
                    error.sqlstate);
     } else if (owner == protocol::origin::pooler) {
@@ -658,8 +693,9 @@ bool server::is_quiet() const noexcept {
 
 // The connection works, and what is asked and owed on it is exactly known.
 bool server::is_healthy(bool at_boundary) const noexcept {
-    return at_boundary && channel_.stream().is_open() && !channel_.stream().hung_up() && !dying_ &&
-           !marks_.permanent && !ledger_.is_doubtful() && !channel_.has_backlog();
+    return at_boundary && !revoked_ && channel_.stream().is_open() &&
+           !channel_.stream().hung_up() && !dying_ && !marks_.permanent && !ledger_.is_doubtful() &&
+           !channel_.has_backlog();
 }
 
 bool server::is_reusable(bool at_boundary) const noexcept {
@@ -783,9 +819,26 @@ void server::on_cancelled(bool certain) {
 
 // --- the end
 
+void server::revoke() {
+    revoked_ = true;
+    if (state_ == phase::active && user_ != nullptr) {
+        user_->on_server_revoked();
+    }
+    close(ending::reset);
+}
+
+void server::tell_standing() {
+    if (user_ != nullptr) {
+        user_->on_server_standing();
+    }
+}
+
 void server::close(ending how) {
     if (state_ == phase::closing) {
         return;
+    }
+    if (revoked_) {
+        how = ending::reset;
     }
     forget_changes();
     recovering_ = false;
@@ -804,6 +857,13 @@ void server::close(ending how) {
     const bool has_backend = state_ != phase::connecting || connected_;
     enter(phase::closing);
     user_ = nullptr;
+    if (how == ending::reset && channel_.stream().is_open()) {
+        // What our kernel has not sent yet is dropped, and an open transaction ends. The backend
+        // may be frozen, so nothing is waited for.
+        const linger drop{1, 0};
+        ::setsockopt(channel_.stream().fd(), SOL_SOCKET, SO_LINGER, &drop, sizeof drop);
+        return gone();
+    }
     if (!channel_.stream().is_open() || !has_backend) {
         return gone();
     }

@@ -130,6 +130,11 @@ shelf_ptr directory::open(const shelf_key& key,
     return s;
 }
 
+void directory::set_minimum(shelf& s, unsigned servers) {
+    const std::lock_guard lock{mutex_};
+    s.min_size_ = servers;
+}
+
 void directory::sweep() noexcept {
     const std::lock_guard lock{mutex_};
     // A hold comes from open(), under this lock, or from another hold: with one left, the map's,

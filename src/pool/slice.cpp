@@ -2,6 +2,7 @@
 #include "pgweir/pool/slice.hpp"
 
 #include "pgweir/base/log.hpp"
+#include "pgweir/pool/gate.hpp"
 
 #include <algorithm>
 #include <random>
@@ -38,13 +39,31 @@ private:
     bool& flag_;
 };
 
+metrics::statement_row statement_row_of(const protocol::statement& s,
+                                        const std::string& database,
+                                        const std::string& user) {
+    constexpr std::size_t shown = 1024;
+    return {.database = database,
+            .user = user,
+            .name = s.name,
+            .query = std::string{s.text().substr(0, shown)},
+            .parameter_types = s.parameter_types()};
+}
+
 bool has_settings(const server& s, const settings* wanted) noexcept {
     return s.applied() == wanted || (s.applied() == nullptr && wanted->values.empty());
 }
 
 }  // namespace
 
+void waiter::on_unavailable(const unavailable& why) {
+    on_refused({why.sqlstate, why.message, why.detail, why.hint});
+}
+
 void waiter::withdraw() noexcept {
+    if (held_) {
+        origin_->on_withdrawn(*this);
+    }
     if (auto* s = std::exchange(preparing_, nullptr)) {
         s->forget_waiter();
         queue_ = nullptr;
@@ -59,11 +78,11 @@ slice::slice(slices& home, shelf_ptr s)
     : home_{home},
       shelf_{std::move(s)},
       traffic_{&home.traffic_of(shelf_->key.database)},
-      statements_{home.index(), home.statements_made} {}
+      statements_{home.statements_of(shelf_->key)},
+      guarded_{!shelf_->key.node.empty()},
+      clustered_{guarded_} {}
 
 slice::~slice() {
-    // A server that has been here may come back to the slice that is made next.
-    home_.statements_made = std::max(home_.statements_made, statements_.made());
     while (!waiters_.empty()) {
         dequeue(waiters_.front());
     }
@@ -84,8 +103,12 @@ void slice::configure(const config::snapshot& snapshot) {
     const auto& key = shelf_->key;
     const auto* database = snapshot.find_database(key.database);
     const bool forced = database != nullptr && !database->user.empty();
-    if (database == nullptr || forced != key.role.empty()) {
+    const auto* place =
+        database == nullptr ? nullptr : home_.find_node(database->cluster, key.node);
+    if (database == nullptr || forced != key.role.empty() ||
+        database->cluster.empty() == clustered_ || (clustered_ && place == nullptr)) {
         target_ = nullptr;
+        word_ = nullptr;
         close_idle();
         refuse_all(removed());
         return;
@@ -96,7 +119,14 @@ void slice::configure(const config::snapshot& snapshot) {
     timeouts_ = config::effective_timeouts(*database, user);
     shelf_->home().open(key, pool_, *database,
                         snapshot.find_user(forced ? database->user : key.role));
-    auto next = make_target(snapshot, *database, key.database, key.role);
+    configured_minimum_ = pool_.min_size;
+    if (clustered_) {
+        board_ = home_.sight_of(database->cluster).board;
+        link_ = place->link;
+        standby_minimum_ = snapshot.clusters.at(database->cluster).min_standby_servers;
+        set_minimum();
+    }
+    auto next = make_target(snapshot, *database, key.database, key.role, place);
     const bool moved = target_ == nullptr || !target_->is_same_server(*next);
     target_ = std::move(next);
     if (moved) {
@@ -108,6 +138,168 @@ void slice::configure(const config::snapshot& snapshot) {
     retire_old();
     want_servers();
     arm();
+}
+
+// --- the role of the node
+
+void slice::on_view() {
+    const auto* database = home_.snapshot().find_database(shelf_->key.database);
+    if (!clustered_ || database == nullptr) {
+        return;
+    }
+    const auto& seen = home_.sight_of(database->cluster);
+    const auto* place = home_.find_node(database->cluster, shelf_->key.node);
+    const bool was_removed = is_removed();
+    if (place == nullptr || was_removed || place->host != target_->host ||
+        place->port != target_->port) {
+        configure(home_.snapshot());
+    }
+    if (place == nullptr || is_removed()) {
+        cut_ = true;
+        word_ = nullptr;
+        return revoke_all();
+    }
+    const auto index = static_cast<std::size_t>(place - seen.view->nodes.data());
+    const auto& view = seen.view->view;
+    const auto& now_is = view.nodes[index];
+    const bool was_cut = std::exchange(cut_, now_is.cut);
+    const bool was_primary = primary_;
+    primary_ = view.primary == index;
+    word_ = nullptr;
+    // A switchover holds what begins on the node that still is the primary, not what is open there.
+    finishes_ =
+        view.why == cluster::cause::switchover && now_is.state == cluster::node_state::primary;
+    if (primary_) {
+        word_ = &board_->primary;
+        stamp_ = cluster::stamp_of(view.epoch, index);
+    } else if (now_is.reads != cluster::read_quality::none && !cut_) {
+        word_ = &link_->reads;
+        stamp_ = link_->reads.load().stamp();
+    }
+    if (was_primary != primary_) {
+        set_minimum();
+    }
+    if (cut_) {
+        if (!was_cut) {
+            shelf_->failures = 0;
+            shelf_->retry_at = 0;
+        }
+        return revoke_all();
+    }
+    if (was_cut || was_primary != primary_) {
+        // Whoever could not be reached in another role may be reached in this one.
+        shelf_->failures = 0;
+        shelf_->retry_at = 0;
+    }
+    std::vector<server*> lent;
+    for (auto& s : members_) {
+        if (s.state() == state::active) {
+            lent.push_back(&s);
+        }
+    }
+    for (auto* s : lent) {
+        s->tell_standing();
+    }
+    want_servers();
+    dispatch();
+    arm();
+}
+
+// Everything that is connected to the node ends at once. Nothing is said to it, not even goodbye.
+void slice::revoke_all() {
+    std::vector<server*> all;
+    for (auto& s : members_) {
+        if (s.state() != state::closing) {
+            all.push_back(&s);
+        }
+    }
+    for (auto* s : all) {
+        count_fenced();
+        s->revoke();
+    }
+    publish();
+}
+
+void slice::set_minimum() {
+    pool_.min_size = primary_
+                         ? configured_minimum_
+                         : std::max(configured_minimum_, std::min(standby_minimum_, pool_.size));
+    shelf_->home().set_minimum(*shelf_, pool_.min_size);
+}
+
+void slice::evacuate(const gate& of, waiter_list& to) noexcept {
+    for (auto it = waiters_.begin(); it != waiters_.end();) {
+        auto& w = *it++;
+        if (w.origin_ == &of) {
+            dequeue(w);
+            to.push_back(w);
+        }
+    }
+    // Those whose server is being made ready wait for it; if it breaks they come back.
+    publish();
+}
+
+void slice::absorb(waiter_list& from) {
+    const auto older = [](const waiter& a, const waiter& b) { return a.since_ < b.since_; };
+    for (auto& w : from) {
+        w.queue_ = this;
+        ++waiting_count_;
+    }
+    waiters_.merge(from, older);
+    publish();
+    dispatch();
+    want_servers();
+    arm();
+}
+
+void slice::set_paused(bool paused) {
+    paused_ = paused;
+    guarded_ = clustered_ || paused_;
+    if (paused_) {
+        return close_idle();
+    }
+    want_servers();
+    dispatch();
+    arm();
+}
+
+void slice::reconnect() {
+    // One made in this very turn is new enough.
+    reconnect_since_ = now();
+    retire_old();
+    want_servers();
+}
+
+unsigned slice::load() const noexcept {
+    return states_[static_cast<std::size_t>(state::active)] + waiting_count_ + preparing_;
+}
+
+bool slice::is_busy() const noexcept {
+    for (const auto& s : members_) {
+        const auto now_is = s.state();
+        if (now_is != state::idle && now_is != state::closing && now_is != state::connecting) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void slice::note_reply() noexcept {
+    if (link_ != nullptr) {
+        link_->note_reply(home_.loop().turn_before());
+    }
+}
+
+void slice::smell(cluster::smell what) const {
+    if (board_ != nullptr && board_->smelled) {
+        board_->smelled(shelf_->key.node, what, now());
+    }
+}
+
+void slice::count_fenced() noexcept {
+    if (board_ != nullptr) {
+        board_->counts.fenced_closed.fetch_add(1, std::memory_order_relaxed);
+    }
 }
 
 // Logins at a server that is no longer the configured one would only keep new ones waiting.
@@ -127,7 +319,7 @@ void slice::abandon_connects() {
 
 // The server that acquire() would lend at once; null when somebody must wait.
 server* slice::ready(const settings* wanted) noexcept {
-    if (!waiters_.empty() || idle_.empty()) {
+    if (!waiters_.empty() || idle_.empty() || !is_open()) {
         return nullptr;
     }
     auto* s = pick(wanted);
@@ -215,6 +407,10 @@ void slice::on_lost(waiter& w) {
 
 void slice::requeue(waiter& w) {
     w.preparing_ = nullptr;
+    if (w.origin_ != nullptr && !w.origin_->sends_to(*this)) {
+        w.queue_ = nullptr;
+        return w.origin_->take_back(w);
+    }
     w.queue_ = this;
     waiters_.push_front(w);
     ++waiting_count_;
@@ -235,7 +431,7 @@ void slice::dispatch() {
         return;
     }
     const flag_set busy{dispatching_};
-    while (!idle_.empty() && !waiters_.empty()) {
+    while (!idle_.empty() && !waiters_.empty() && is_open()) {
         auto& w = waiters_.front();
         auto& s = *pick(w.wanted_.get());
         if (move_to_older_waiter(s, w.since_)) {
@@ -258,7 +454,7 @@ void slice::dispatch() {
             s.prepare_for(w);
         }
     }
-    while (!idle_.empty() && move_to_older_waiter(idle_.front(), base::never)) {}
+    while (!idle_.empty() && is_open() && move_to_older_waiter(idle_.front(), base::never)) {}
     publish();
 }
 
@@ -298,7 +494,11 @@ void slice::refuse_all(const connect_failure& why) {
         while (!list->empty()) {
             auto& w = list->front();
             dequeue(w);
-            w.on_refused(why);
+            if (is_removed() && w.origin_ != nullptr) {
+                w.origin_->take_back(w);  // another node may serve it
+            } else {
+                w.on_refused(why);
+            }
         }
     }
     publish();
@@ -335,7 +535,8 @@ void slice::on_state(state from, state to) noexcept {
 }
 
 bool slice::must_retire(const server& s) const noexcept {
-    return target_ == nullptr || !s.where().is_same_server(*target_) || s.expires() <= now();
+    return target_ == nullptr || cut_ || paused_ || s.born() < reconnect_since_ ||
+           !s.where().is_same_server(*target_) || s.expires() <= now();
 }
 
 void slice::on_available(server& s) {
@@ -360,6 +561,7 @@ void slice::on_connected() {
 
 void slice::note_failure(const connect_failure& why) {
     shelf_->set_last_error(why.message);
+    smell(cluster::smell::lost);
     if (stamp(now()) < shelf_->retry_at.load()) {
         return;  // one of several that began together: the round has failed once
     }
@@ -434,7 +636,7 @@ void slice::want_servers() {
 }
 
 directory::refusal slice::connect_one(bool use_reserve, waiter* dialer) {
-    if (stamp(now()) < shelf_->retry_at.load()) {
+    if (stamp(now()) < shelf_->retry_at.load() || !is_open()) {
         return directory::refusal::busy;
     }
     auto [right, why] = shelf_->home().take(*shelf_, use_reserve, pool_.max_parallel_connects);
@@ -665,21 +867,9 @@ const std::string& slice::user() const noexcept {
 }
 
 void slice::fill_statements(metrics::report& r) const {
-    constexpr std::size_t shown = 1024;
-    const auto row_of = [this](const protocol::statement& s) {
-        return metrics::statement_row{.database = shelf_->key.database,
-                                      .user = user(),
-                                      .name = s.name,
-                                      .query = std::string{s.text().substr(0, shown)},
-                                      .parameter_types = s.parameter_types()};
-    };
-    statements_.for_each([&](const protocol::statement& s) {
-        r.statements.push_back(row_of(s));
-        r.statements.back().binds = s.binds;
-    });
     for (const auto& member : members_) {
         member.statements().for_each([&](const protocol::statement& s) {
-            r.statements.push_back(row_of(s));
+            r.statements.push_back(statement_row_of(s, shelf_->key.database, user()));
             r.statements.back().servers = 1;
         });
     }
@@ -689,12 +879,6 @@ void slice::fill_memory(metrics::report& r) const {
     const auto servers = members_.size();
     r.memory.push_back({"pool", sizeof(slice), 1, 0, sizeof(slice)});
     r.memory.push_back({"server", sizeof(server), servers, 0, servers * sizeof(server)});
-    metrics::memory_row texts{.name = "statement", .size = sizeof(protocol::statement)};
-    statements_.for_each([&](const protocol::statement& s) {
-        ++texts.used;
-        texts.total += texts.size + s.parse.capacity();
-    });
-    r.memory.push_back(std::move(texts));
     metrics::memory_row held{.name = "server_statement",
                              .size = sizeof(protocol::server_statements::held)};
     for (const auto& member : members_) {
@@ -716,8 +900,6 @@ void slice::fill(metrics::report& r, unsigned parts) const {
         row.database = shelf_->key.database;
         row.user = user();
         row.mode = config::to_string(pool_.mode);
-        row.clients_active = clients_active;
-        row.clients_idle = clients_idle;
         row.clients_waiting = waiting_count_;
         row.servers = states_;
         if (!waiters_.empty()) {
@@ -746,25 +928,159 @@ void slice::fill(metrics::report& r, unsigned parts) const {
 
 slices::slices(shared& all, net::loop& l, unsigned index) : all_{all}, loop_{l}, index_{index} {}
 
+slices::~slices() = default;
+
 slice& slices::open(const shelf_ptr& s, const config::snapshot& snapshot) {
+    snapshot_ = &snapshot;
     auto& mine = slices_[s.get()];
     if (!mine) {
         mine = std::make_unique<slice>(*this, s);
+        mine->configure(snapshot);
+        mine->on_view();
+        if (is_paused(s->key.database)) {
+            mine->set_paused(true);
+        }
+    }
+    return *mine;
+}
+
+gate& slices::open(const gate_key& key, const config::snapshot& snapshot) {
+    snapshot_ = &snapshot;
+    auto& mine = gates_[key];
+    if (!mine) {
+        mine = std::make_unique<gate>(*this, key);
         mine->configure(snapshot);
     }
     return *mine;
 }
 
 void slices::configure(const config::snapshot& snapshot) {
+    snapshot_ = &snapshot;
     for (const auto& [s, mine] : slices_) {
         mine->configure(snapshot);
     }
+    for (const auto& [key, mine] : gates_) {
+        mine->configure(snapshot);
+    }
+}
+
+void slices::on_view(const std::string& cluster, cluster::view_ptr view) {
+    const auto it = sights_.find(cluster);
+    if (it == sights_.end() ||
+        (it->second.view != nullptr && it->second.view->serial >= view->serial)) {
+        return;  // nobody here uses it; or seen already, by whoever came first
+    }
+    it->second.view = std::move(view);
+    // What a role's end means for the servers comes before clients are sent elsewhere.
+    std::vector<slice*> all;
+    for (const auto& [s, mine] : slices_) {
+        if (!s->key.node.empty()) {
+            all.push_back(mine.get());
+        }
+    }
+    for (auto* s : all) {
+        s->on_view();
+    }
+    std::vector<gate*> gates;
+    for (const auto& [key, mine] : gates_) {
+        if (mine->has_cluster()) {
+            gates.push_back(mine.get());
+        }
+    }
+    for (auto* g : gates) {
+        g->on_view();
+    }
+}
+
+void slices::set_paused(const std::string& database, bool paused) {
+    if (paused) {
+        paused_.insert(database);
+    } else if (database.empty()) {
+        paused_.clear();
+    } else {
+        paused_.erase(database);
+    }
+    for (const auto& [s, mine] : slices_) {
+        mine->set_paused(is_paused(s->key.database));
+    }
+}
+
+void slices::reconnect(const std::string& database) {
+    for (const auto& [s, mine] : slices_) {
+        if (database.empty() || s->key.database == database) {
+            mine->reconnect();
+        }
+    }
+}
+
+bool slices::has_servers(const std::string& database) const {
+    return std::ranges::any_of(slices_, [&](const auto& s) {
+        return (database.empty() || s.first->key.database == database) && s.second->has_servers();
+    });
+}
+
+bool slices::drain_finishing(const std::string& cluster) {
+    const auto& view = sight_of(cluster).view;
+    if (view == nullptr || view->view.why != cluster::cause::switchover) {
+        // The view may not have come here yet: ask the board, which has it.
+        const auto& board = sight_of(cluster).board;
+        const auto newest = board == nullptr ? nullptr : board->view();
+        return newest == nullptr || newest->view.why != cluster::cause::switchover;
+    }
+    bool is_busy = false;
+    for (const auto& [s, mine] : slices_) {
+        const auto* database = snapshot_->find_database(s->key.database);
+        if (mine->is_finishing() && database != nullptr && database->cluster == cluster) {
+            is_busy = is_busy || mine->is_busy();
+            mine->close_idle();
+        }
+    }
+    return !is_busy;
+}
+
+const slices::sight& slices::sight_of(const std::string& cluster) {
+    const auto [it, is_new] = sights_.try_emplace(cluster);
+    if (is_new && all_.board_of) {
+        it->second.board = all_.board_of(cluster);
+        it->second.view = it->second.board == nullptr ? nullptr : it->second.board->view();
+    }
+    return it->second;
+}
+
+const cluster::published_node* slices::find_node(const std::string& cluster,
+                                                 const std::string& node) {
+    if (cluster.empty() || node.empty()) {
+        return nullptr;
+    }
+    const auto& seen = sight_of(cluster);
+    if (seen.view == nullptr) {
+        return nullptr;
+    }
+    const auto it = std::ranges::find(seen.view->nodes, node, &cluster::published_node::name);
+    return it == seen.view->nodes.end() ? nullptr : &*it;
+}
+
+std::shared_ptr<protocol::statement_store> slices::statements_of(const shelf_key& key) {
+    auto& known = stores_[{key.database, key.role}];
+    auto store = known.lock();
+    if (!store) {
+        // A server that was here before may come back to the store that is made next.
+        known = store = {new protocol::statement_store{index_, statements_made},
+                         [this](protocol::statement_store* ended) {
+                             statements_made = std::max(statements_made, ended->made());
+                             delete ended;
+                         }};
+    }
+    return store;
 }
 
 bool slices::sweep(const config::snapshot& snapshot) {
     const auto is_named = [&snapshot](const std::string& database) {
         return snapshot.databases.contains(database);
     };
+    std::erase_if(gates_, [&](const auto& g) {
+        return g.second->is_deserted() && !is_named(g.first.database);
+    });
     const auto ended = std::erase_if(slices_, [&](const auto& s) {
         return s.second->is_deserted() && !is_named(s.first->key.database);
     });
@@ -773,11 +1089,50 @@ bool slices::sweep(const config::snapshot& snapshot) {
         for (const auto& [shelf, mine] : slices_) {
             used.insert(shelf->key.database);
         }
+        for (const auto& [key, mine] : gates_) {
+            used.insert(key.database);
+        }
         std::erase_if(traffic_,
                       [&](const auto& t) { return !used.contains(t.first) && !is_named(t.first); });
+        std::erase_if(stores_, [](const auto& s) { return s.second.expired(); });
     }
     all_.pools.sweep();
     return ended != 0;
+}
+
+void slices::fill(metrics::report& r, unsigned parts) const {
+    const auto has = [parts](metrics::part p) { return (parts & static_cast<unsigned>(p)) != 0; };
+    for (const auto& [s, mine] : slices_) {
+        mine->fill(r, parts);
+    }
+    if (has(metrics::part::pools)) {
+        for (const auto& [key, mine] : gates_) {
+            mine->fill(r);
+        }
+    }
+    metrics::memory_row texts{.name = "statement", .size = sizeof(protocol::statement)};
+    for (const auto& [key, weak] : stores_) {
+        if (const auto store = weak.lock()) {
+            store->for_each([&](const protocol::statement& s) {
+                ++texts.used;
+                texts.total += texts.size + s.parse.capacity();
+                if (has(metrics::part::statements)) {
+                    r.statements.push_back(
+                        statement_row_of(s, key.first, user_of(key.first, key.second)));
+                    r.statements.back().binds = s.binds;
+                }
+            });
+        }
+    }
+    if (has(metrics::part::memory)) {
+        r.memory.push_back(std::move(texts));
+    }
+}
+
+// Whom servers of clients of this role log in as.
+const std::string& slices::user_of(const std::string& database, const std::string& role) const {
+    const auto* d = snapshot_ == nullptr ? nullptr : snapshot_->find_database(database);
+    return role.empty() && d != nullptr ? d->user : role;
 }
 
 void slices::tell(unsigned worker, const shelf_ptr& s, std::function<void(slice&)> what) {

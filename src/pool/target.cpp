@@ -14,10 +14,11 @@ net::tcp_options tcp_options_of(const config::snapshot& snapshot) {
 target_ptr make_target(const config::snapshot& snapshot,
                        const config::database_settings& database,
                        const std::string& name,
-                       const std::string& role) {
+                       const std::string& role,
+                       const cluster::published_node* node) {
     target t;
-    t.host = database.host;
-    t.port = database.port;
+    t.host = node == nullptr ? database.host : node->host;
+    t.port = node == nullptr ? database.port : node->port;
     t.dbname = database.dbname.empty() ? name : database.dbname;
     t.user = database.user.empty() ? role : database.user;
     if (!database.user.empty()) {

@@ -21,6 +21,12 @@ constexpr bool is_unasked(char type) noexcept {
     return type == 'N' || type == 'S' || type == 'A' || type == 'E';
 }
 
+// Errors of a message that PostgreSQL cannot read: it is malformed, or not in the client's
+// encoding, or has no equal in the server's. A request may also bring them when it is run.
+bool tells_of_reading(std::string_view sqlstate) noexcept {
+    return sqlstate == "08P01" || sqlstate == "22021" || sqlstate == "22P05";
+}
+
 // Whoever asked for it: a client may have left before its query was run. What our own cleaning does
 // is forgotten when it is through.
 void take_tag(tag_effect effect, session_marks& marks, backend_listener& listener) {
@@ -72,7 +78,12 @@ bool backend_stream::inspect(char type,
             listener.on_parameter(body.substr(0, name_end), value.substr(0, value_end));
             return true;
         }
-        case 'E': listener.on_error(parse_error(body), owner); return true;
+        case 'E': {
+            const auto error = parse_error(body);
+            unread_ = tells_of_reading(error.sqlstate);
+            listener.on_error(error, owner);
+            return true;
+        }
         default: return true;
     }
 }
@@ -116,6 +127,13 @@ backend_stream::step backend_stream::scan(std::string_view data,
                 (f.size <= hold_limit || rest.size() < peek_size)) {
                 return {at, to_client, stop::held};
             }
+            if (f.type == 'E' && whole) {
+                const auto error = parse_error(rest.substr(header_size, f.size - header_size));
+                if (error.is_fatal()) {
+                    listener.on_error(error, owner);
+                    return {at, to_client, stop::fatal, f.size};
+                }
+            }
             const auto verdict = ledger.received(f.type);
             if (verdict == ledger::verdict::violation) {
                 return {at, to_client, stop::violation};
@@ -128,7 +146,8 @@ backend_stream::step backend_stream::scan(std::string_view data,
                                 owner, listener)) {
                 return {at, to_client, stop::violation};
             }
-            if (const auto settled = ledger.take_settlement()) {
+            if (auto settled = ledger.take_settlement()) {
+                settled.unread = settled.failed != 0 && unread_;
                 listener.on_settlement(settled);
             }
             if (f.type == 'E' && mine && whole &&

@@ -21,7 +21,7 @@ void ledger::count(request r, std::size_t n, bool outstanding) noexcept {
     executing_ += (ends_batch(r) && r != request::sync) || r == request::execute ? change : 0;
 }
 
-void ledger::sent(request r, origin o, bool tracked) {
+void ledger::sent(request r, origin o, bool tracked, transaction_control control) {
     if (skipping_) {
         if (r != request::sync) {
             return;  // the server throws it away until it reads a Sync
@@ -45,12 +45,13 @@ void ledger::sent(request r, origin o, bool tracked) {
     if (head_ == runs_.size()) {
         runs_.clear();
         head_ = 0;
-    } else if (auto& last = runs_.back();
-               last.what == r && last.from == o && last.tracked == tracked && !last.begun) {
+    } else if (auto& last = runs_.back(); last.what == r && last.from == o &&
+                                          last.tracked == tracked && last.control == control &&
+                                          !last.begun) {
         ++last.count;
         return;
     }
-    runs_.push_back({r, o, tracked, false, false, 1});
+    runs_.push_back({r, o, tracked, false, false, control, 1});
 }
 
 std::string_view ledger::answer_known() {
@@ -74,6 +75,9 @@ void ledger::pop() {
     count(front.what, 1, false);
     if (front.tracked) {
         ++(front.failed ? settlement_.failed : settlement_.done);
+    }
+    if (front.control != transaction_control::none) {
+        answered_ = front.control == transaction_control::may_commit ? answered_ : front.control;
     }
     front.begun = front.failed = false;
     if (--front.count == 0) {
@@ -153,9 +157,10 @@ void ledger::on_error() {
     switch (runs_[head_].what) {
         case request::query:
         case request::function_call: runs_[head_].failed = true; return;  // ReadyForQuery follows
-        case request::sync: return;
+        case request::sync: failed_batch_ = true; return;
         default: break;
     }
+    failed_batch_ = true;
     const bool failed_one = runs_[head_].tracked;
     for (; head_ < runs_.size() && runs_[head_].what != request::sync; ++head_) {
         const auto& skipped = runs_[head_];
@@ -177,13 +182,15 @@ bool ledger::on_ready() {
         if (answered || front.what == request::sync) {
             copy_in_ = false;
             pop();
+            answered_ = transaction_control::none;
+            failed_batch_ = false;
             open_ = open_ && head_ != runs_.size();
             return true;
         }
     }
     if (maybe_ready_ != 0) {
         --maybe_ready_;
-        skipping_ = false;
+        skipping_ = failed_batch_ = false;
         open_ = open_ && head_ != runs_.size();
         return true;
     }

@@ -41,15 +41,6 @@ std::optional<std::string_view> cstr_at(std::string_view head, std::size_t at) n
     return head.substr(at, end - at);
 }
 
-// Without an early end, so that the compiler vectorises it.
-bool is_ascii(std::string_view bytes) noexcept {
-    unsigned char all = 0;
-    for (const char c : bytes) {
-        all |= static_cast<unsigned char>(c);
-    }
-    return all < 0x80;
-}
-
 bool is_ours(std::string_view name) noexcept { return name.starts_with(shared_prefix); }
 
 // Puts a message into the arena. No room: an empty view.
@@ -145,23 +136,11 @@ statement_relay::step statement_relay::look_at(const context& c) {
     }
 }
 
-// Does PostgreSQL drop its unnamed statement for this message, whatever comes of it? Not for one
-// that it cannot read, nor for a Parse that needs another of ours in front, which may fail.
+// Does PostgreSQL drop its unnamed statement for this message, whatever comes of it? Not for a
+// Parse that needs another of ours in front, which may fail.
 bool statement_relay::drops_unnamed(const context& c) const noexcept {
-    // In some encodings it may not be able to read what is not ASCII, and says so first.
-    if (!c.is_whole() || (c.f.type != 'Q' && c.f.type != 'P') ||
-        !is_ascii(c.head.substr(header_size))) {
-        return false;
-    }
-    if (c.f.type == 'Q') {
-        return c.head.find('\0', header_size) == c.head.size() - 1;
-    }
-    const auto text = cstr_at(c.head, header_size + 1);
-    const auto types_at = header_size + 1 + (text ? text->size() + 1 : 0);
-    return c.head[header_size] == '\0' && text && c.head.size() >= types_at + 2 &&
-           c.head.size() ==
-               types_at + 2 + std::size_t{4} * base::load_be16(c.head.data() + types_at) &&
-           !has_names();
+    return c.is_whole() && (c.f.type == 'Q' || (c.f.type == 'P' && !has_names())) &&
+           is_surely_read(c.head);
 }
 
 // The unnamed statement of another client, or one of ours that is not our last, must be gone before
@@ -195,11 +174,16 @@ bool statement_relay::must_wait(const context& c, const named* n) {
     return fence_ || (n != nullptr && n->what.must_wait(link_.server.segment()));
 }
 
+// May something under way be more than a query: a SET, a COPY?
+bool statement_relay::is_in_doubt(const context& c) noexcept {
+    doubt_ = doubt_ && c.ledger.executing() != 0;
+    return doubt_;
+}
+
 // Does a text that is parsed now mean what its scope says? Not where the session was changed, nor
 // where it may just be.
 bool statement_relay::has_changed_session(const context& c) noexcept {
-    doubt_ = doubt_ && c.ledger.executing() != 0;
-    return c.marks.changes_parsing || doubt_;
+    return is_in_doubt(c) || c.marks.changes_parsing;
 }
 
 // The message with another name in place of the one that begins at `name_at`.
@@ -268,15 +252,40 @@ statement_relay::named& statement_relay::define(std::string_view name, const sta
     return n;
 }
 
-// Records a request that names a statement of the client.
-void statement_relay::sent_with_name(const context& c,
+// Records a request that refers to a statement: by the name `remembered`, unless that is clear; and
+// for a Bind the portal, the running of which deallocates the name `target`.
+void statement_relay::sent_reference(const context& c,
                                      request r,
-                                     std::string_view name,
-                                     bool is_remembered) {
-    c.ledger.sent(r, origin::client, is_remembered);
-    if (is_remembered) {
-        link_.server.begin({.refers = std::string{name}});
+                                     std::string_view remembered,
+                                     maybe_name portal,
+                                     std::string_view target) {
+    auto* bound = portal ? bound_portal(c, *portal, target) : nullptr;
+    const bool tracked = !remembered.empty() || bound != nullptr;
+    c.ledger.sent(r, origin::client, tracked);
+    if (tracked) {
+        link_.server.begin({.refers = std::string{remembered},
+                            .portal = bound,
+                            .target = std::string{bound == nullptr ? std::string_view{} : target}});
     }
+}
+
+// What is known of a portal that is going to be bound; null: nothing that matters.
+foreseen<std::string>* statement_relay::bound_portal(const context& c,
+                                                     std::string_view portal,
+                                                     std::string_view target) {
+    constexpr std::size_t most = 1000;
+    const auto key = significant(portal);
+    if (const auto known = portals_.find(key); known != portals_.end()) {
+        return &known->second;
+    }
+    if (target.empty()) {
+        return nullptr;
+    }
+    if (portals_.size() == most) {
+        c.marks.permanent = true;  // whatever it does to the server, nobody else gets that
+        return nullptr;
+    }
+    return &portals_[std::string{key}];
 }
 
 // Once run, it may change what other texts mean. What its words say is in the marks.
@@ -363,7 +372,7 @@ statement_relay::step statement_relay::parse_again(const context& c, std::string
     }
     const auto s = rename(c, header_size, name, decoy()->name);
     if (s.what == kind::replace) {
-        sent_with_name(c, request::parse, name, true);
+        sent_reference(c, request::parse, name);
     }
     return s;
 }
@@ -418,12 +427,10 @@ statement_relay::step statement_relay::parse_unnamed(const context& c) {
 
 // --- what refers to a statement
 
-statement_relay::step statement_relay::refer(const context& c,
-                                             request r,
-                                             std::size_t name_at,
-                                             std::string_view name) {
+statement_relay::step statement_relay::refer(
+    const context& c, request r, std::size_t name_at, std::string_view name, maybe_name portal) {
     if (name.empty()) {
-        return refer_unnamed(c, r);
+        return refer_unnamed(c, r, portal);
     }
     auto* n = find(name);
     if (must_wait(c, n)) {
@@ -434,12 +441,13 @@ statement_relay::step statement_relay::refer(const context& c,
         // PostgreSQL says that there is none, or knows it from an SQL PREPARE. But a client does
         // not get at ours.
         if (!is_ours(name)) {
-            return raw(c, r);
+            sent_reference(c, r, {}, portal);
+            return {};
         }
         const auto s = rename(c, name_at, name, no_statement);
         if (s.what == kind::replace) {
             mine();
-            sent_with_name(c, r, name, true);
+            sent_reference(c, r, name, portal);
         }
         return s;
     }
@@ -448,7 +456,7 @@ statement_relay::step statement_relay::refer(const context& c,
     }
     const auto s = rename(c, name_at, name, what->name);
     if (s.what == kind::replace) {
-        sent_with_name(c, r, name, link_.client->is_ambiguous());
+        sent_reference(c, r, link_.client->is_ambiguous() ? name : std::string_view{}, portal);
         if (r == request::bind) {
             ++link_.counts.binds;
             ++what->binds;
@@ -470,7 +478,9 @@ statement_relay::step statement_relay::restore_unnamed(const context& c, std::st
     return {kind::insert, parse, 0};
 }
 
-statement_relay::step statement_relay::refer_unnamed(const context& c, request r) {
+statement_relay::step statement_relay::refer_unnamed(const context& c,
+                                                     request r,
+                                                     maybe_name portal) {
     auto& server = link_.server;
     const auto ours = link_.client == nullptr ? std::string_view{} : link_.client->unnamed();
     if (server.unnamed_is_ours.must_wait(server.segment())) {
@@ -503,7 +513,8 @@ statement_relay::step statement_relay::refer_unnamed(const context& c, request r
     if (r == request::bind) {
         note_bound(unnamed_deallocates_, unnamed_changes_);
     }
-    return raw(c, r);
+    sent_reference(c, r, {}, portal, unnamed_target_);
+    return {};
 }
 
 statement_relay::step statement_relay::bind(const context& c) {
@@ -514,16 +525,7 @@ statement_relay::step statement_relay::bind(const context& c) {
         c.marks.permanent = c.marks.permanent || !name;
         return raw(c, request::bind);
     }
-    const auto s = refer(c, request::bind, name_at, *name);
-    if (s.what == kind::pass || s.what == kind::replace) {
-        if (name->empty() && !unnamed_target_.empty()) {
-            portal_target_ = unnamed_target_;
-            target_portal_ = *portal;
-        } else if (target_portal_ == *portal) {
-            portal_target_.clear();
-        }
-    }
-    return s;
+    return refer(c, request::bind, name_at, *name, *portal);
 }
 
 statement_relay::step statement_relay::describe(const context& c) {
@@ -533,7 +535,7 @@ statement_relay::step statement_relay::describe(const context& c) {
     if (!is_statement || !name || is_void(c)) {
         return raw(c, is_statement ? request::describe_statement : request::describe_portal);
     }
-    return refer(c, request::describe_statement, header_size + 1, *name);
+    return refer(c, request::describe_statement, header_size + 1, *name, std::nullopt);
 }
 
 statement_relay::step statement_relay::close(const context& c) {
@@ -557,12 +559,21 @@ statement_relay::step statement_relay::close(const context& c) {
     if (n == nullptr && !is_ours(*name)) {
         return raw(c, request::close);  // it may be from an SQL PREPARE
     }
-    // Others may need the statement; and a Close never fails.
-    c.ledger.sent(request::known_close, origin::client, n != nullptr);
+    // Others may need the statement; and a Close never fails, unless PostgreSQL reads it amid a
+    // COPY.
+    step s{kind::replace, {}, c.f.size};
+    const bool may_fail = is_in_doubt(c);
+    if (may_fail) {
+        s = rename(c, header_size + 1, *name, no_statement);
+        if (s.what != kind::replace) {
+            return s;
+        }
+    }
+    c.ledger.sent(may_fail ? request::close : request::known_close, origin::client, n != nullptr);
     if (n != nullptr) {
         link_.server.begin({.name = n});
     }
-    return {kind::replace, {}, c.f.size};
+    return s;
 }
 
 // --- what runs
@@ -607,11 +618,22 @@ statement_relay::maybe_step statement_relay::deallocate(const context& c,
 
 statement_relay::step statement_relay::execute(const context& c) {
     note_run();
-    const auto portal = cstr_at(c.head, header_size);
-    if (portal_target_.empty() || !portal || *portal != target_portal_ || is_void(c)) {
+    if (portals_.empty() || is_void(c)) {
         return raw(c, request::execute);
     }
-    auto* target = find(portal_target_);
+    const auto portal = cstr_at(c.head, header_size);
+    const auto known = portal ? portals_.find(significant(*portal)) : portals_.end();
+    if (known == portals_.end()) {
+        return raw(c, request::execute);
+    }
+    auto& bound = known->second;
+    if (bound.must_wait(link_.server.segment())) {
+        return {kind::wait, {}, 0};
+    }
+    if (bound.assumed().empty()) {
+        return raw(c, request::execute);
+    }
+    auto* target = find(bound.assumed());
     if (target != nullptr && target->what.must_wait(link_.server.segment())) {
         return {kind::wait, {}, 0};
     }
@@ -630,7 +652,8 @@ statement_relay::step statement_relay::execute(const context& c) {
     link_.server.begin({.server = &link_.server.use(decoy()),
                         .is_there = false,
                         .name = target,
-                        .refers = std::exchange(portal_target_, {})});
+                        .refers = bound.assumed(),
+                        .portal = &bound});
     return {};
 }
 
@@ -657,7 +680,8 @@ statement_relay::step statement_relay::query(const context& c) {
         server.begin({.server = target == nullptr ? nullptr : &server.use(decoy()),
                       .name = target,
                       .refers = target == nullptr ? std::string{} : *target->key,
-                      .drops_unnamed = drops});
+                      .drops_unnamed = drops,
+                      .surely_read = c.is_whole() && is_surely_read(c.head)});
     }
     fence_ = fence_ || (has_names() && (!text || may_deallocate(*text)));
     note_text(text.value_or(std::string_view{}));

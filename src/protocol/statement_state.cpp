@@ -5,6 +5,33 @@
 #include <utility>
 
 namespace pgweir::protocol {
+namespace {
+
+// Without an early end, so that the compiler vectorises it.
+bool is_ascii(std::string_view bytes) noexcept {
+    unsigned char all = 0;
+    for (const char c : bytes) {
+        all |= static_cast<unsigned char>(c);
+    }
+    return all < 0x80;
+}
+
+}  // namespace
+
+bool is_surely_read(std::string_view message) noexcept {
+    if (message.size() <= header_size || !is_ascii(message.substr(header_size))) {
+        return false;
+    }
+    if (message.front() == 'Q') {
+        return message.find('\0', header_size) == message.size() - 1;
+    }
+    const auto text_end = message.find('\0', header_size + 1);
+    const auto types_at = text_end + 1;
+    return message[header_size] == '\0' && text_end != std::string_view::npos &&
+           message.size() >= types_at + 2 &&
+           message.size() ==
+               types_at + 2 + std::size_t{4} * base::load_be16(message.data() + types_at);
+}
 
 // --- the client
 
@@ -75,6 +102,17 @@ bool client_statements::is_tied() const noexcept {
                const auto& s = entry.second.what.assumed();
                return s != nullptr && s->parse.empty();
            });
+}
+
+void client_statements::untie() {
+    for (auto it = names_.begin(); has_tied_ && it != names_.end();) {
+        auto& n = it->second.what;
+        if (n.assumed() != nullptr && n.assumed()->parse.empty()) {
+            n.set(nullptr);
+        }
+        it = n.is_settled() && n.assumed() == nullptr ? names_.erase(it) : std::next(it);
+    }
+    has_tied_ = false;
 }
 
 void client_statements::copy_unnamed(std::string_view parse, std::string& copy) {
@@ -167,6 +205,9 @@ void server_statements::begin(change c) {
     if (c.name != nullptr) {
         c.name->what.begin(c.meaning, segment_);
     }
+    if (c.portal != nullptr) {
+        c.portal->begin(c.target, segment_);
+    }
     if (c.parses_unnamed || c.restores_unnamed || c.drops_unnamed) {
         unnamed_is_ours.begin(true, segment_);
     }
@@ -184,7 +225,7 @@ void server_statements::finish(const ledger::settlement& s,
         finish_one(changes_[head_++], outcome::done, client, marks);
     }
     if (s.failed) {
-        finish_one(changes_[head_++], outcome::failed, client, marks);
+        finish_one(changes_[head_++], s.unread ? outcome::unread : outcome::failed, client, marks);
     }
     for (auto n = s.skipped; n != 0; --n) {
         finish_one(changes_[head_++], outcome::skipped, client, marks);
@@ -228,13 +269,18 @@ void server_statements::finish_one(change& c,
         n->what.finish(done, std::move(c.meaning));
         client.tidy(*n);
     }
+    if (c.portal != nullptr) {
+        c.portal->finish(done, std::move(c.target));
+    }
     if (how != outcome::skipped) {
         client.blame(done ? std::string{} : std::move(c.refers));
     }
     if (c.parses_unnamed) {
         // It drops the one that was there before it looks at the text.
-        unnamed_is_ours.finish(how != outcome::skipped, true);
-        if (how == outcome::skipped) {
+        const bool keeps =
+            how == outcome::skipped || (how == outcome::unread && !is_surely_read(c.unnamed));
+        unnamed_is_ours.finish(!keeps, true);
+        if (keeps) {
             client.skip_unnamed(c.unnamed);
         } else {
             client.finish_unnamed(done, c.unnamed);
@@ -249,8 +295,9 @@ void server_statements::finish_one(change& c,
         }
     }
     if (c.drops_unnamed) {
-        unnamed_is_ours.finish(how != outcome::skipped, true);
-        if (how != outcome::skipped) {
+        const bool keeps = how == outcome::skipped || (how == outcome::unread && !c.surely_read);
+        unnamed_is_ours.finish(!keeps, true);
+        if (!keeps) {
             client.drop_unnamed();
         }
     }

@@ -78,11 +78,11 @@ client::~client() {
 }
 
 void client::enter(phase p) {
-    if (slice_) {
-        slice_->clients_idle -= phase_ == phase::idle;
-        slice_->clients_active -= phase_ == phase::active;
-        slice_->clients_idle += p == phase::idle;
-        slice_->clients_active += p == phase::active;
+    if (gate_) {
+        gate_->clients_idle -= phase_ == phase::idle;
+        gate_->clients_active -= phase_ == phase::active || phase_ == phase::failed;
+        gate_->clients_idle += p == phase::idle;
+        gate_->clients_active += p == phase::active || p == phase::failed;
     }
     phase_ = p;
     since_ = now();
@@ -97,16 +97,28 @@ base::time_point client::deadline() const noexcept {
         case phase::startup:
         case phase::authenticating:
         case phase::hashing: return after(login_since_, general.client_login);
-        case phase::welcome_wait: return after(login_since_, slice_->timeouts().client_login);
+        case phase::welcome_wait:
+            return std::min(after(login_since_, gate_->timeouts().client_login), hold_deadline());
         case phase::closing: return since_ + (passes_cancel_ ? pass_patience : closing_patience);
         case phase::local:
         case phase::refusing: return base::never;
-        case phase::idle: return after(since_, slice_->timeouts().client_idle);
-        case phase::waiting: return after(since_, slice_->timeouts().query_wait);
+        case phase::idle: return after(since_, gate_->timeouts().client_idle);
+        case phase::waiting:
+            return std::min(after(since_, gate_->timeouts().query_wait), hold_deadline());
+        case phase::failed: return request_deadline();
         case phase::active: break;
     }
-    const bool may_stall = channel_.has_backlog() && slice_->timeouts().client_stall.count() != 0;
-    return may_stall ? std::min(request_deadline(), stall_check_) : request_deadline();
+    const bool may_stall = channel_.has_backlog() && gate_->timeouts().client_stall.count() != 0;
+    const auto due = std::min(request_deadline(), hold_deadline());
+    return may_stall ? std::min(due, stall_check_) : due;
+}
+
+// How long it waits for a node that may serve it.
+base::time_point client::hold_deadline() const noexcept {
+    if (!is_held() && !held_back_) {
+        return base::never;
+    }
+    return after(std::max(since_, gate_->hold_since()), gate_->cluster().hold_timeout);
 }
 
 // When an active client has used up the time for what it is doing.
@@ -117,7 +129,7 @@ base::time_point client::request_deadline() const noexcept {
     if (cancelled_) {
         return since_ + cancel_patience;
     }
-    const auto& limits = slice_->timeouts();
+    const auto& limits = gate_->timeouts();
     auto due = base::never;
     if (query_since_ != base::no_time) {
         due = after(query_since_, limits.query);
@@ -170,6 +182,7 @@ void client::on_io() try {
             }
             return;
         }
+        case phase::failed: return pump_failed();
         case phase::refusing: return pump_refusal();
         case phase::local: return pump_local();
         case phase::closing: return finish_closing();
@@ -188,7 +201,10 @@ void client::on_timer() try {
                          .message = "canceling authentication due to timeout",
                          .hint = "timeouts.client_login of pgweir"});
         case phase::welcome_wait: {
-            const auto last = slice_->common().last_error();
+            if (is_held()) {
+                return on_unavailable(gate_->no_node());
+            }
+            const auto last = gate_->last_error();
             return fail({.severity = "FATAL",
                          .sqlstate = "57P03",
                          .message = "no server connection became available during login",
@@ -197,8 +213,11 @@ void client::on_timer() try {
         }
         case phase::idle: return fail(idle_too_long);
         case phase::waiting: {
-            const auto last = slice_->common().last_error();
-            const auto hint = hint_for(slice_->in_the_way());
+            if (is_held() && now() >= hold_deadline()) {
+                return on_unavailable(gate_->no_node());
+            }
+            const auto last = gate_->last_error();
+            const auto hint = hint_for(gate_->in_the_way());
             withdraw();
             return refuse_request({.severity = "ERROR",
                                    .sqlstate = "53300",
@@ -206,18 +225,22 @@ void client::on_timer() try {
                                    .detail = last,
                                    .hint = hint});
         }
-        case phase::active: break;
+        case phase::active:
+        case phase::failed: break;
         case phase::closing: return die();
         default: return;
     }
-    if (is_stalled()) {
+    if (phase_ == phase::active && held_back_ && now() >= hold_deadline()) {
+        return on_server_lost();
+    }
+    if (phase_ == phase::active && is_stalled()) {
         PGWEIR_LOG(warn, "client {}: reads nothing while others wait, closing", id_);
         return leave(false);
     }
     if (now() < request_deadline()) {
         return arm_timer();
     }
-    const auto& own = slice_->timeouts();
+    const auto& own = gate_->timeouts();
     const auto expired = [this](base::time_point since, config::milliseconds limit) {
         return limit.count() != 0 && since != base::no_time && now() >= since + limit;
     };
@@ -255,14 +278,14 @@ void client::on_timer() try {
 // a system call.
 void client::watch_reading() {
     stall_since_ = now();
-    stall_check_ = now() + stall_check_period(slice_->timeouts().client_stall);
+    stall_check_ = now() + stall_check_period(gate_->timeouts().client_stall);
     stall_left_ = std::numeric_limits<std::size_t>::max();
     arm_timer();
 }
 
 // Has an active client read nothing of its answer for too long, while somebody needs its server?
 bool client::is_stalled() noexcept {
-    const auto limit = slice_->timeouts().client_stall;
+    const auto limit = gate_->timeouts().client_stall;
     if (!channel_.has_backlog() || limit.count() == 0 || now() < stall_check_) {
         return false;
     }
@@ -272,11 +295,26 @@ bool client::is_stalled() noexcept {
         stall_since_ = now();
     }
     stall_check_ = now() + stall_check_period(limit);
-    return now() - stall_since_ >= limit && slice_->common().waiting.load() != 0;
+    return now() - stall_since_ >= limit && gate_->has_waiters();
 }
 
 void client::on_refused(const pool::connect_failure& why) try {
     fail(why.as_fatal());
+} catch (const std::exception& e) {
+    give_up(e);
+}
+
+// No node may serve us. After the login that is an error, not the end.
+void client::on_unavailable(const pool::unavailable& why) try {
+    withdraw();
+    gate_->counts().hold_rejected.fetch_add(1, std::memory_order_relaxed);
+    const bool is_login = phase_ == phase::welcome_wait;
+    const protocol::error_fields error{.severity = is_login ? "FATAL" : "ERROR",
+                                       .sqlstate = why.sqlstate,
+                                       .message = why.message,
+                                       .detail = why.detail,
+                                       .hint = why.hint};
+    return is_login ? fail(error) : refuse_request(error);
 } catch (const std::exception& e) {
     give_up(e);
 }
@@ -296,10 +334,9 @@ void client::on_cancel_request(std::shared_ptr<void> until) try {
 }
 
 void client::on_configured() try {
-    if (slice_ && phase_ != phase::closing) {
-        if (slice_->is_removed() && (phase_ == phase::idle || phase_ == phase::welcome_wait)) {
-            const bool is_left =
-                home_.snapshot().find_database(slice_->common().key.database) != nullptr;
+    if (gate_ && phase_ != phase::closing) {
+        if (gate_->is_removed() && (phase_ == phase::idle || phase_ == phase::welcome_wait)) {
+            const bool is_left = home_.snapshot().find_database(gate_->key().database) != nullptr;
             return fail({.severity = "FATAL",
                          .sqlstate = "57P01",
                          .message = is_left ? "terminating connection: the user of the database "
@@ -348,7 +385,7 @@ void client::fail(const protocol::error_fields& why) {
     }
     withdraw();
     const bool sent = out.empty() || channel_.send(out);
-    const bool dirty = slice_ && is_session();
+    const bool dirty = gate_ && is_session();
     enter(phase::closing);
     lease_.release(frontend_.at_boundary(), dirty, false);
     if (!sent) {
@@ -386,7 +423,7 @@ void client::leave(bool let_finish) {
         PGWEIR_LOG(info, "client {}: {}", id_, let_finish ? "disconnected" : "connection lost");
     }
     withdraw();
-    const bool dirty = slice_ && is_session();
+    const bool dirty = gate_ && is_session();
     enter(phase::closing);
     lease_.release(frontend_.at_boundary(), dirty, let_finish);
     die();
@@ -430,14 +467,15 @@ metrics::client_row client::describe() const {
         row.user = login_->startup.user;
         row.database = login_->startup.database;
     }
-    if (slice_) {
+    if (gate_) {
         row.user = user_;
-        row.database = slice_->common().key.database;
+        row.database = gate_->key().database;
         row.application_name = settings_ ? settings_->value_of("application_name") : "";
     }
     switch (phase_) {
         case phase::idle: row.state = metrics::client_state::idle; break;
-        case phase::active: row.state = metrics::client_state::active; break;
+        case phase::active:
+        case phase::failed: row.state = metrics::client_state::active; break;
         case phase::local: row.state = metrics::client_state::active; break;
         case phase::waiting:
         case phase::welcome_wait: row.state = metrics::client_state::waiting; break;

@@ -9,8 +9,11 @@
 #include "pgweir/session/client.hpp"
 #include "session/client_state.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <exception>
+#include <iterator>
 
 namespace pgweir::session {
 namespace {
@@ -24,6 +27,11 @@ auth::method method_of(config::login_method m) noexcept {
     }
     return auth::method::scram_sha_256;
 }
+
+using setting = std::pair<std::string, std::string>;
+constexpr std::string_view target_parameter = "pgweir.target";
+constexpr std::array targets{config::access_target::primary, config::access_target::standby,
+                             config::access_target::prefer_standby, config::access_target::any};
 
 auth::login_entropy make_entropy() {
     auth::login_entropy e{auth::random_nonce(), {}};
@@ -348,7 +356,37 @@ void client::on_authenticated() {
 
 // --- the welcome
 
-std::optional<pool::settings_ptr> client::read_settings() {
+// What a client asks for that is meant for pgweir: which nodes of the database's cluster serve it.
+// False: it has been refused.
+bool client::take_target(const config::database_settings& database,
+                         pool::startup_parameters& values) {
+    login_->target = database.target;
+    const auto it = std::ranges::find(values, target_parameter, &setting::first);
+    if (it == values.end()) {
+        return true;
+    }
+    const auto wanted = std::move(it->second);
+    values.erase(it);
+    const auto known = std::ranges::find(targets, wanted, [](auto t) { return to_string(t); });
+    if (known == targets.end()) {
+        fail({.severity = "FATAL",
+              .sqlstate = "22023",
+              .message = "invalid value for parameter \"pgweir.target\": \"" + wanted + '"',
+              .hint = "Available values: primary, standby, prefer-standby, any."});
+        return false;
+    }
+    if (database.cluster.empty() && *known != config::access_target::primary) {
+        fail({.severity = "FATAL",
+              .sqlstate = "22023",
+              .message = "database \"" + database.name + "\" has no standbys to choose",
+              .hint = "cluster of the database in pgweir"});
+        return false;
+    }
+    login_->target = *known;
+    return true;
+}
+
+std::optional<pool::settings_ptr> client::read_settings(const config::database_settings& database) {
     const auto& startup = login_->startup;
     auto options = protocol::parse_options(startup.options);
     if (!options.error.empty()) {
@@ -358,6 +396,16 @@ std::optional<pool::settings_ptr> client::read_settings() {
     // As in PostgreSQL, the packet's own parameters win over those in options.
     auto values = std::move(options.settings);
     values.insert(values.end(), startup.settings.begin(), startup.settings.end());
+    if (!take_target(database, values)) {
+        return std::nullopt;
+    }
+    // A node for reading may be promoted at any moment, by whomever: writes are for those who ask
+    // for the primary.
+    constexpr std::string_view read_only = "default_transaction_read_only";
+    if (login_->target != config::access_target::primary &&
+        std::ranges::find(values, read_only, &setting::first) == values.end()) {
+        values.emplace_back(read_only, "on");
+    }
     return home_.all().pools.settings.intern(std::move(values));
 }
 
@@ -379,14 +427,15 @@ void client::open_pool() {
                      .message = "too many connections for this database or user",
                      .hint = "max_client_connections of the database or user in pgweir"});
     }
-    auto wanted = read_settings();
+    auto wanted = read_settings(database);
     if (!wanted) {
         return;
     }
     settings_ = std::move(*wanted);
     user_ = startup.user;
-    slice_ = pool::residence{home_.pools().open(shelf, snapshot)};
-    ++slice_->traffic().client_logins;
+    gate_ = pool::residence{home_.pools().open(
+        pool::gate_key{startup.database, shelf->key.role, login_->target}, snapshot)};
+    ++gate_->traffic().client_logins;
     return startup.replication ? ask_for_own_server() : ask_for_welcome();
 }
 
@@ -398,18 +447,19 @@ void client::ask_for_own_server() {
     if (!startup.options.empty()) {
         own.emplace_back("options", startup.options);
     }
-    own.insert(own.end(), startup.settings.begin(), startup.settings.end());
+    std::ranges::copy_if(startup.settings, std::back_inserter(own),
+                         [](const auto& s) { return s.first != target_parameter; });
     is_dedicated_ = true;
     enter(phase::welcome_wait);
-    slice_->dial(*this, std::move(own));
+    gate_->dial(*this, std::move(own));
 }
 
 void client::ask_for_welcome() {
-    if (const auto known = slice_->welcome_for(settings_.get())) {
+    if (const auto known = gate_->welcome_for(settings_.get())) {
         return send_welcome(*known);
     }
     enter(phase::welcome_wait);
-    if (auto server = slice_->acquire(*this, settings_)) {
+    if (auto server = gate_->acquire(*this, settings_)) {
         on_server(std::move(server));
     }
 }

@@ -1,6 +1,10 @@
 // The data path: a client's bytes to a server and back, and when the server is given back.
 #include "pgweir/base/log.hpp"
+#include "pgweir/protocol/error_response.hpp"
+#include "pgweir/protocol/frame.hpp"
 #include "pgweir/protocol/message_writer.hpp"
+#include "pgweir/protocol/outage.hpp"
+#include "pgweir/protocol/transaction_end.hpp"
 #include "pgweir/session/client.hpp"
 #include "session/client_state.hpp"
 #include "session/outgoing.hpp"
@@ -9,6 +13,9 @@
 
 namespace pgweir::session {
 namespace {
+
+// Larger requests are not kept to be sent again.
+constexpr std::size_t retain_limit = 16 * 1024;
 
 std::uint64_t microseconds(base::duration d) noexcept {
     return static_cast<std::uint64_t>(
@@ -26,7 +33,7 @@ void client::pump_idle() {
         }
         const bool hung_up = channel_.stream().hung_up();
         // With no server free the query stays in the kernel: no buffer, and no second look at it.
-        if (!channel_.has_kept() && !hung_up && !slice_->has_ready(settings_.get())) {
+        if (!channel_.has_kept() && !hung_up && !gate_->has_ready(*this, settings_.get())) {
             return begin_wait();
         }
         auto [data, status] = channel_.receive();
@@ -52,8 +59,8 @@ void client::pump_idle() {
                 if (status == net::io_status::closed) {
                     return leave(false);
                 }
-                if (slice_->has_ready(settings_.get())) {
-                    begin_link(slice_->acquire(*this, settings_));
+                if (gate_->has_ready(*this, settings_.get())) {
+                    begin_link(gate_->acquire(*this, settings_));
                     forward(data);
                     return read_on();
                 }
@@ -68,7 +75,7 @@ void client::pump_idle() {
 
 void client::begin_wait() {
     enter(phase::waiting);
-    if (auto server = slice_->acquire(*this, settings_)) {
+    if (auto server = gate_->acquire(*this, settings_)) {
         on_server(std::move(server));
     }
 }
@@ -80,12 +87,12 @@ void client::on_server(pool::lease server) try {
         return send_welcome(welcome);
     }
     if (phase_ == phase::welcome_wait) {
-        slice_->learn_welcome(settings_, server->parameters());
-        const auto welcome = slice_->welcome_for(settings_.get());
+        gate_->learn_welcome(settings_, server->parameters());
+        const auto welcome = gate_->welcome_for(settings_.get());
         server.release(true, false, false);
         return send_welcome(*welcome);
     }
-    slice_->traffic().wait_us += microseconds(now() - since_);
+    gate_->traffic().wait_us += microseconds(now() - since_);
     begin_link(std::move(server));
     pump_client();
 } catch (const std::exception& e) {
@@ -96,17 +103,21 @@ void client::on_server(pool::lease server) try {
 
 void client::begin_link(pool::lease server) {
     lease_ = std::move(server);
-    auto& traffic = slice_->traffic();
+    retains_ = gate_->has_cluster() && !is_session();
+    if (retains_) {
+        lease_->retained().clear();
+    }
+    auto& traffic = gate_->traffic();
     ++traffic.server_assignments;
     if (is_session()) {
         frontend_.begin_session();
     } else {
         frontend_.begin_link({.client = statements_,
                               .server = lease_->statements(),
-                              .store = slice_->statements(),
+                              .store = gate_->statements(),
                               .settings = &settings_->parsing,
                               .self = id_,
-                              .limit = slice_->pool().max_prepared_statements,
+                              .limit = gate_->pool().max_prepared_statements,
                               .counts = traffic},
                              lease_->marks());
     }
@@ -123,6 +134,9 @@ void client::pump_client() {
             leave(false);
         }
         return;
+    }
+    if (gate_->has_cluster() && !may_send()) {
+        return hold_back();
     }
     if (!channel_.has_input()) {
         return;
@@ -158,6 +172,47 @@ void client::pump_client() {
     read_on();
 }
 
+// The fence: may another byte go to the node that serves us? What is for reading may end where it
+// began, unless the node is cut off.
+bool client::may_send() const noexcept {
+    if (gate_->is_for_reading() || lease_->may_begin()) {
+        return true;
+    }
+    const auto& ledger = lease_->ledger();
+    const bool is_inside = lease_->backend().status() != 'I' || ledger.needs_sync() ||
+                           ledger.is_copying_in() || !frontend_.at_boundary();
+    return is_inside && lease_->may_continue();
+}
+
+// The node is in doubt: what the client sends stays in its kernel until that is over, and then goes
+// there, or is told that its transaction is lost.
+void client::hold_back() {
+    if (channel_.stream().is_broken()) {
+        return leave(false);
+    }
+    if (!held_back_) {
+        held_back_ = true;
+        arm_timer();
+    }
+}
+
+void client::on_server_standing() try {
+    if (std::exchange(held_back_, false)) {
+        arm_timer();
+        pump_client();
+        give_back();
+    }
+} catch (const std::exception& e) {
+    give_up(e);
+}
+
+void client::on_server_revoked() try {
+    // What has come from it is answered, but nothing more is read: the node must not be believed.
+    on_server_lost();
+} catch (const std::exception& e) {
+    give_up(e);
+}
+
 // There is no further edge for what the last receive left in the kernel.
 void client::read_on() {
     if ((phase_ == phase::active || phase_ == phase::idle) && channel_.stream().readable()) {
@@ -170,6 +225,7 @@ void client::forward(std::string_view data) {
     using stop = protocol::frontend_stream::stop;
     auto& server = *lease_;
     auto& ledger = server.ledger();
+    const auto all = data;
     const auto given = data.size();
     outgoing out{home_.arena()};
     bool sent = true;
@@ -185,7 +241,14 @@ void client::forward(std::string_view data) {
             sent = out.send(server.channel());
         }
     }
-    slice_->traffic().bytes_received += given - data.size();
+    gate_->traffic().bytes_received += given - data.size();
+    if (retains_) {
+        auto& kept = server.retained();
+        retains_ = kept.size() + given <= retain_limit;
+        if (retains_) {
+            kept.append(all.substr(0, given - data.size()));
+        }
+    }
     if (why == stop::full || why == stop::wait) {
         // PostgreSQL may sit on its replies until it is asked for them.
         out.add(protocol::flush_message);
@@ -279,6 +342,7 @@ void client::pump_server() {
     }
     auto [data, status] = server.channel().receive();
     const auto replies = pass_replies(data);
+    retains_ = retains_ && data.size() == replies.fatal.size();
     if (!replies.sent) {
         return leave(false);
     }
@@ -298,7 +362,7 @@ void client::pump_server() {
             {.severity = "FATAL", .sqlstate = "08P01", .message = "the server broke the protocol"});
     }
     if (status == net::io_status::closed || server.is_dying()) {
-        return on_server_lost();
+        return on_server_lost(replies.fatal);
     }
     if (replies.settled && on_settled()) {
         return;
@@ -330,7 +394,7 @@ client::passed client::pass_replies(std::string_view data) {
     auto& server = *lease_;
     outgoing out{home_.arena()};
     passed p;
-    while (!data.empty() && !p.broken && !p.refused) {
+    while (!data.empty() && !p.broken && !p.refused && p.fatal.empty()) {
         const auto step =
             server.backend().scan(data, server.ledger(), server.marks(), true, server.listener());
         if (step.why == stop::ready || step.why == stop::idle) {
@@ -345,7 +409,13 @@ client::passed client::pass_replies(std::string_view data) {
             out.add(
                 data.substr(0, step.size - step.error - (p.refused ? protocol::ready_size : 0)));
         }
-        if (step.why == stop::named) {
+        if (step.why == stop::fatal) {
+            p.fatal = data.substr(step.size, step.error);
+            if (!may_survive()) {
+                out.add(p.fatal);
+            }
+            data.remove_prefix(step.error);
+        } else if (step.why == stop::named) {
             p.sent = p.sent && pass_error(data.substr(step.size - step.error, step.error), out);
         } else if (step.why == stop::known) {
             add_known(out);
@@ -361,7 +431,7 @@ client::passed client::pass_replies(std::string_view data) {
     }
     server.channel().keep(data);
     p.sent = (p.broken || p.refused ? out.send(channel_) : answer_known(out)) && p.sent;
-    slice_->traffic().bytes_sent += out.bytes();
+    gate_->traffic().bytes_sent += out.bytes();
     return p;
 }
 
@@ -390,7 +460,8 @@ bool client::pass_error(std::string_view message, outgoing& out) {
 // pipeline runs from now on; `counts`, whether it ends a query of the client's. True when it shows
 // a transaction where the pool's mode allows none.
 bool client::on_ready(bool settled, bool counts) {
-    auto& traffic = slice_->traffic();
+    auto& traffic = gate_->traffic();
+    lease_->note_reply();
     const auto next = settled ? base::no_time : now();
     traffic.queries += counts ? 1 : 0;
     if (query_since_ != base::no_time) {
@@ -399,7 +470,7 @@ bool client::on_ready(bool settled, bool counts) {
     query_since_ = next;
     cancelled_ = false;
     if (lease_->backend().status() != 'I') {
-        return !is_dedicated_ && slice_->pool().mode == config::pool_mode::statement;
+        return !is_dedicated_ && gate_->pool().mode == config::pool_mode::statement;
     }
     traffic.transactions += counts ? 1 : 0;
     if (transaction_since_ != base::no_time) {
@@ -412,7 +483,7 @@ bool client::on_ready(bool settled, bool counts) {
 // All that was sent of a batch is answered, and its Sync is still to come: from now on the client
 // is idle in a transaction.
 void client::on_batch_paused() {
-    slice_->traffic().query_us += microseconds(now() - query_since_);
+    gate_->traffic().query_us += microseconds(now() - query_since_);
     query_since_ = base::no_time;
     cancelled_ = false;
     since_ = now();
@@ -465,7 +536,14 @@ bool client::give_back() {
 }
 
 // The server's connection ended while it served us. However it looks, nobody else can have it.
-void client::on_server_lost() {
+void client::on_server_lost(std::string_view last_words) {
+    lease_->smell(cluster::smell::lost);
+    if (may_send_again()) {
+        return send_again();
+    }
+    if (may_survive()) {
+        return survive(last_words);
+    }
     const bool is_cut = !lease_->backend().at_boundary();
     if (is_cut) {
         PGWEIR_LOG(info, "client {}: server {} broke in the middle of a reply", id_, lease_->id());
@@ -478,9 +556,169 @@ void client::on_server_lost() {
     }
     lease_.release(false, false, false);
     fail({.severity = "FATAL",
-          .sqlstate = "08006",
+          .sqlstate = gate_->has_cluster() ? "57P01" : "08006",
           .message = "server closed the connection unexpectedly",
           .detail = "The server connection of pgweir broke while it served this client."});
+}
+
+// --- with a cluster, a client outlives its server
+
+// Not one whose session was on that server, nor one that has half a message.
+bool client::may_survive() const noexcept {
+    return gate_->has_cluster() && !is_session() &&
+           (statements_ == nullptr || !statements_->is_tied()) && lease_->backend().at_boundary();
+}
+
+// What was sent has certainly not been committed, nothing of it was answered, and it is all there:
+// a lone BEGIN, or a lone query to a node in recovery. Behind a Parse the client's names would be
+// taken.
+bool client::may_send_again() const noexcept {
+    if (!retains_ || !may_survive() || !frontend_.at_boundary() ||
+        lease_->backend().status() != 'I') {
+        return false;
+    }
+    const std::string_view kept = lease_->retained();
+    if (kept.size() < protocol::header_size || kept.front() != 'Q' ||
+        protocol::read_frame(kept.data()).size != kept.size()) {
+        return false;
+    }
+    if (!lease_->is_on_primary()) {
+        return true;
+    }
+    const auto text = kept.substr(protocol::header_size);
+    const auto first = protocol::look_at_statement(text.substr(0, text.find('\0')));
+    return first.verb == protocol::transaction_verb::begin &&
+           protocol::look_at_statement(first.rest).verb == protocol::transaction_verb::empty;
+}
+
+void client::send_again() {
+    PGWEIR_LOG(debug, "client {}: server {} is lost, its request is sent again", id_, lease_->id());
+    // In front of what has not been sent at all.
+    const auto later = channel_.take_kept();
+    channel_.keep(lease_->retained());
+    channel_.keep(later);
+    retains_ = awaits_replies_ = held_back_ = cancelled_ = false;
+    query_since_ = transaction_since_ = base::no_time;
+    lease_.release(false, false, false);
+    begin_wait();
+}
+
+// The client is told, once, what has become of its requests, and stays: free if nothing of a
+// transaction is left, else as in a failed one.
+void client::survive(std::string_view last_words) {
+    auto& server = *lease_;
+    const bool may_have_committed = server.is_on_primary();
+    const auto said = last_words.empty()
+                          ? protocol::error_fields{}
+                          : protocol::parse_error(last_words.substr(protocol::header_size));
+    const auto detail =
+        "Node " + server.node() + " was lost" +
+        (said.message.empty() ? std::string{"."} : ": " + std::string{said.message} + ".");
+    std::string rolled_back;
+    protocol::append_error(
+        rolled_back,
+        {.severity = "ERROR",
+         .sqlstate = said.sqlstate.empty() ? "08006" : said.sqlstate,
+         .message = said.message.empty() ? "the server connection was lost" : said.message,
+         .detail = "The transaction was rolled back: node " + server.node() + " was lost.",
+         .hint = "Run the transaction again."});
+    std::string in_doubt;
+    protocol::append_error(
+        in_doubt, {.severity = "ERROR",
+                   .sqlstate = "08007",
+                   .message = "the server connection was lost, and the transaction may or may not "
+                              "have been committed",
+                   .detail = detail,
+                   .hint = "Find out what became of it before running it again."});
+    std::string replies;
+    const auto outcome = protocol::answer_outage(
+        {.status = server.backend().status(), .has_more = channel_.has_input()},
+        {.rolled_back = rolled_back, .in_doubt = may_have_committed ? in_doubt : rolled_back},
+        server.ledger(), server.listener(), replies);
+    const auto remain = frontend_.take_remain();
+    auto& counts = gate_->counts();
+    if (may_have_committed) {
+        counts.in_doubt.fetch_add(outcome.in_doubt, std::memory_order_relaxed);
+    }
+    counts.rolled_back.fetch_add(outcome.is_block || outcome.is_untold ? 1 : 0,
+                                 std::memory_order_relaxed);
+    PGWEIR_LOG(info, "client {}: server {} on node {} is lost{}", id_, server.id(), server.node(),
+               outcome.in_doubt != 0 && may_have_committed ? ", a transaction is in doubt" : "");
+    retains_ = awaits_replies_ = held_back_ = cancelled_ = false;
+    query_since_ = base::no_time;
+    lease_.release(false, false, false);
+    if (!outcome.is_over() || remain != 0) {
+        failure_ = std::make_unique<failure>(protocol::failed_transaction::loss{
+            .is_block = outcome.is_block,
+            .is_skipping = outcome.is_skipping,
+            .remain = remain,
+            .error = outcome.is_untold ? std::move(rolled_back) : std::string{}});
+    }
+    if (!outcome.is_block) {
+        transaction_since_ = base::no_time;
+    }
+    enter(failure_ ? phase::failed : phase::idle);
+    if (!replies.empty() && !channel_.send(replies)) {
+        return leave(false);
+    }
+    if (phase_ == phase::idle && channel_.has_input() && !channel_.has_backlog()) {
+        pump_idle();
+    } else if (phase_ == phase::failed) {
+        pump_failed();
+    }
+}
+
+void client::pump_failed() {
+    using event = protocol::failed_transaction::event;
+    if (!channel_.flush()) {
+        return leave(false);
+    }
+    for (int turns = 0; phase_ == phase::failed && channel_.has_input() && !channel_.has_backlog();
+         ++turns) {
+        if (turns == receives_a_turn) {
+            return channel_.stream().call_again();
+        }
+        auto [data, status] = channel_.receive();
+        std::string out;
+        protocol::lost_statements known{{.client = statements_,
+                                         .store = gate_->statements(),
+                                         .settings = &settings_->parsing,
+                                         .are_shared = gate_->pool().max_prepared_statements != 0}};
+        const auto step = failure_->machine.scan(data, known, out);
+        data.remove_prefix(step.consumed);
+        since_ = now();
+        arm_timer();
+        if (step.what == event::terminate) {
+            return leave(true);
+        }
+        if (step.what == event::violation) {
+            return fail({.severity = "FATAL",
+                         .sqlstate = "08P01",
+                         .message = protocol::violation_text(data)});
+        }
+        if (step.what == event::left) {
+            channel_.keep(failure_->machine.take_rest());
+        }
+        channel_.keep(data);
+        if (!out.empty() && !channel_.send(out)) {
+            return leave(false);
+        }
+        if (status == net::io_status::closed) {
+            return leave(false);
+        }
+        if (step.what == event::left) {
+            failure_.reset();
+            transaction_since_ = base::no_time;
+            enter(phase::idle);
+            if (!channel_.has_backlog()) {
+                pump_idle();
+            }
+            return;
+        }
+        if (status == net::io_status::would_block || !channel_.stream().readable()) {
+            return;
+        }
+    }
 }
 
 }  // namespace pgweir::session

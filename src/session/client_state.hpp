@@ -3,10 +3,12 @@
 
 #include "pgweir/auth/client_login.hpp"
 #include "pgweir/protocol/batch_refusal.hpp"
+#include "pgweir/protocol/failed_transaction.hpp"
 #include "pgweir/session/client.hpp"
 
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace pgweir::session {
 
@@ -16,6 +18,7 @@ inline constexpr int receives_a_turn = 4;
 struct client::login {
     protocol::startup_message startup;
     std::optional<auth::client_login> dialogue;
+    config::access_target target = config::access_target::primary;
     std::string out;  // complete messages that may wait for the next write
     bool ssl_answered = false;
     bool gssenc_answered = false;
@@ -24,6 +27,11 @@ struct client::login {
 struct client::refusal {
     protocol::batch_refusal scanner;
     std::string error;  // the whole ErrorResponse
+};
+
+struct client::failure {
+    explicit failure(protocol::failed_transaction::loss what) : machine{std::move(what)} {}
+    protocol::failed_transaction machine;
 };
 
 }  // namespace pgweir::session

@@ -126,6 +126,47 @@ void worker::configure(std::shared_ptr<const config::snapshot> snapshot) {
     });
 }
 
+void worker::on_view(const std::string& cluster, cluster::view_ptr view) {
+    loop_.post([this, cluster, view = std::move(view)] { pools_.on_view(cluster, view); });
+}
+
+// Asks again and again; owned by the slices, as other errands.
+class worker::poller final : public net::mortal, private net::timer {
+public:
+    poller(worker& home, std::function<bool(pool::slices&)> what, std::function<void()> done)
+        : home_{home}, what_{std::move(what)}, done_{std::move(done)} {}
+    ~poller() override { net::timer::unlink_now(); }
+    void ask() {
+        if (!what_(home_.pools_)) {
+            home_.loop_.timers().set(*this, home_.loop_.now() + std::chrono::milliseconds{5});
+            return;
+        }
+        const auto done = std::move(done_);
+        home_.pools_.done(*this);
+        done();
+    }
+
+private:
+    void on_timer() override { ask(); }
+
+    worker& home_;
+    std::function<bool(pool::slices&)> what_;
+    std::function<void()> done_;
+};
+
+void worker::poll(std::function<bool(pool::slices&)> what, std::function<void()> done) {
+    loop_.post([this, what = std::move(what), done = std::move(done)]() mutable {
+        auto made = std::make_unique<poller>(*this, std::move(what), std::move(done));
+        auto& asked = *made;
+        pools_.keep(std::move(made));
+        asked.ask();
+    });
+}
+
+void worker::run(std::function<void(pool::slices&)> what) {
+    loop_.post([this, what = std::move(what)] { what(pools_); });
+}
+
 void worker::cancel(cancel_key key, std::shared_ptr<void> until) {
     loop_.post([this, key, until = std::move(until)]() mutable {
         if (auto* c = cancels_.find(key)) {
@@ -140,9 +181,7 @@ void worker::prewarm() {
         if (name == "*" || database.user.empty() || database.pool.min_size == 0) {
             continue;
         }
-        const auto shelf = all_.pools.pools.open({name, {}}, database.pool, database,
-                                                 snapshot_->find_user(database.user));
-        pools_.open(shelf, *snapshot_);
+        pools_.open(pool::gate_key{name, {}, database.target}, *snapshot_);
     }
 }
 
@@ -223,41 +262,47 @@ void worker::fill_traffic(metrics::report& r) const {
 }
 
 void worker::fill(metrics::report& r, unsigned parts) const {
-    for (const auto& c : clients_) {
-        ++(c.is_logged_in() ? r.used_clients : r.login_clients);
-        if (has(parts, metrics::part::clients)) {
-            r.clients.push_back(c.describe());
+    // Not for every report: there may be very many.
+    if (has(parts, metrics::part::clients) || has(parts, metrics::part::counts)) {
+        for (const auto& c : clients_) {
+            ++(c.is_logged_in() ? r.used_clients : r.login_clients);
+            if (has(parts, metrics::part::clients)) {
+                r.clients.push_back(c.describe());
+            }
         }
     }
-    for (const auto& [shelf, slice] : pools_.each()) {
-        slice->fill(r, parts);
-    }
+    pools_.fill(r, parts);
     if (has(parts, metrics::part::traffic)) {
         fill_traffic(r);
     }
     if (has(parts, metrics::part::memory)) {
         fill_memory(r);
     }
+    if (has(parts, metrics::part::client_memory)) {
+        fill_client_memory(r);
+    }
 }
 
 // What slices do not know of.
 void worker::fill_memory(metrics::report& r) const {
-    metrics::memory_row clients{.name = "client", .size = sizeof(client)};
-    metrics::memory_row names{.name = "client_statement", .size = client::statement_name_size};
-    for (const auto& c : clients_) {
-        ++clients.used;
-        names.used += c.statement_names();
-    }
-    for (auto* row : {&clients, &names}) {
-        row->total = row->used * row->size;
-        r.memory.push_back(std::move(*row));
-    }
+    metrics::memory_row clients{.name = "client", .size = sizeof(client), .used = load.load()};
+    clients.total = clients.used * clients.size;
+    r.memory.push_back(std::move(clients));
     for (const auto& b : loop_.buffers().use()) {
         r.memory.push_back({b.size == 0 ? "buffer_large" : "buffer_" + std::to_string(b.size),
                             b.size, b.used, b.free, b.bytes});
     }
     const std::uint64_t scratch = net::loop::scratch_size + sizeof(arena_);
     r.memory.push_back({"scratch", scratch, 1, 0, scratch});
+}
+
+void worker::fill_client_memory(metrics::report& r) const {
+    metrics::memory_row names{.name = "client_statement", .size = client::statement_name_size};
+    for (const auto& c : clients_) {
+        names.used += c.statement_names();
+    }
+    names.total = names.used * names.size;
+    r.memory.push_back(std::move(names));
 }
 
 void worker::gather(unsigned parts, std::function<void(metrics::report)> done) {
@@ -267,24 +312,31 @@ void worker::gather(unsigned parts, std::function<void(metrics::report)> done) {
         std::size_t missing;
     };
     auto shared = std::make_shared<collection>();
-    shared->missing = all_.workers.size();
+    const bool asks_watch = has(parts, metrics::part::clusters) && all_.report_clusters;
+    shared->missing = all_.workers.size() + (asks_watch ? 1 : 0);
     if (has(parts, metrics::part::databases)) {
         fill_databases(shared->all);
     }
+    const auto add = [this, shared, done](metrics::report part) {
+        bool complete = false;
+        {
+            const std::lock_guard lock{shared->mutex};
+            shared->all.merge(std::move(part));
+            complete = --shared->missing == 0;
+        }
+        if (complete) {
+            loop_.post([shared, done] { done(std::move(shared->all)); });
+        }
+    };
     for (auto* w : all_.workers) {
-        w->loop_.post([w, this, shared, parts, done] {
+        w->loop_.post([w, add, parts] {
             metrics::report mine;
             w->fill(mine, parts);
-            bool complete = false;
-            {
-                const std::lock_guard lock{shared->mutex};
-                shared->all.merge(std::move(mine));
-                complete = --shared->missing == 0;
-            }
-            if (complete) {
-                loop_.post([shared, done] { done(std::move(shared->all)); });
-            }
+            add(std::move(mine));
         });
+    }
+    if (asks_watch) {
+        all_.report_clusters(add);
     }
 }
 

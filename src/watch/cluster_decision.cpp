@@ -31,6 +31,9 @@ void cluster_watch::decide() {
         view = judge_->decide(evidence_, now);
         save();
         if (!is_grant_saved()) {
+            if (view.primary) {
+                view.nodes[*view.primary].reads = cluster::read_quality::none;
+            }
             view.primary.reset();
             view.writes = cluster::write_mode::hold;
             view.why = cluster::cause::unsaved;

@@ -36,6 +36,7 @@ std::string state_path_of(const config::snapshot& snapshot, const config::cluste
 
 class watcher::body {
 public:
+    explicit body(view_listener changed) : changed_{std::move(changed)} {}
     ~body() { stop(); }
 
     void configure(std::shared_ptr<const config::snapshot> snapshot);
@@ -61,6 +62,7 @@ private:
     void on_smell(const std::string& name);
     [[nodiscard]] bool is_running() const { return thread_.joinable() && !is_stopped_; }
 
+    const view_listener changed_;
     // Shared with what wakes it, which may outlive it.
     std::shared_ptr<boost::asio::io_context> io_ = std::make_shared<boost::asio::io_context>(1);
     boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{
@@ -136,6 +138,9 @@ watcher::body::memorial watcher::body::make_memorial(const std::string& name) {
             boost::asio::post(*context, [this, name] { on_smell(name); });
         }
     });
+    if (changed_) {
+        out.board->changed = [this, name](const cluster::view_ptr& view) { changed_(name, view); };
+    }
     out.board->smelled = [inbox = out.inbox](const std::string& node, cluster::smell what,
                                              base::time_point at) { inbox->put(node, what, at); };
     return out;
@@ -278,7 +283,7 @@ void watcher::body::on_smell(const std::string& name) {
 
 // ---- The class itself
 
-watcher::watcher() : body_{std::make_unique<body>()} {}
+watcher::watcher(view_listener changed) : body_{std::make_unique<body>(std::move(changed))} {}
 watcher::~watcher() = default;
 
 void watcher::configure(std::shared_ptr<const config::snapshot> snapshot) {

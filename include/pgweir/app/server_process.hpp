@@ -2,9 +2,11 @@
 #pragma once
 
 #include "pgweir/admin/console.hpp"
+#include "pgweir/app/command_runner.hpp"
 #include "pgweir/app/listener.hpp"
 #include "pgweir/config/load.hpp"
 #include "pgweir/session/worker.hpp"
+#include "pgweir/watch/watcher.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -48,6 +50,8 @@ private:
     admin::console_service console_;
     session::fleet fleet_;
     std::vector<std::unique_ptr<session::worker>> workers_;
+    watch::watcher watcher_;  // ends before the workers that it tells
+    command_runner commands_{workers_, watcher_};
     listener listener_;
     std::size_t next_worker_ = 0;
     unsigned drained_workers_ = 0;

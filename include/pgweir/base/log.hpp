@@ -1,9 +1,8 @@
 // Named loggers, one a module, over spdlog; a line costs nothing unless its level is on.
 #pragma once
 
-#include <spdlog/spdlog.h>
+#include <spdlog/logger.h>
 
-#include <memory>
 #include <string_view>
 
 namespace pgweir::base {
@@ -28,13 +27,26 @@ void stop_logging();
 // The logger all modules share.
 [[nodiscard]] spdlog::logger& logger() noexcept;
 
+// Writes one line, whatever its level. No template, so that formatting is compiled once and not in
+// every file that logs.
+void write_formatted(spdlog::level::level_enum level,
+                     fmt::string_view format,
+                     fmt::format_args args);
+
+// The same; the compiler checks the format against the arguments.
+template <typename... Args>
+void write_line(spdlog::level::level_enum level,
+                fmt::format_string<Args...> format,
+                Args&&... args) {
+    write_formatted(level, format, fmt::make_format_args(args...));
+}
+
 }  // namespace pgweir::base
 
 // log_at(info, "accepted {}", n): arguments are evaluated only when the level is on.
-#define PGWEIR_LOG(level_name, ...)                                      \
-    do {                                                                 \
-        auto& pgweir_logger = ::pgweir::base::logger();                  \
-        if (pgweir_logger.should_log(::spdlog::level::level_name)) {     \
-            pgweir_logger.log(::spdlog::level::level_name, __VA_ARGS__); \
-        }                                                                \
+#define PGWEIR_LOG(level_name, ...)                                               \
+    do {                                                                          \
+        if (::pgweir::base::logger().should_log(::spdlog::level::level_name)) {   \
+            ::pgweir::base::write_line(::spdlog::level::level_name, __VA_ARGS__); \
+        }                                                                         \
     } while (false)

@@ -140,6 +140,8 @@ struct node_settings {
     unsigned weight = 100;         // of its share of reads; 0: none
     std::optional<int> repmgr_id;  // absent: known by its name
     std::uint16_t patroni_port = 8008;
+
+    friend bool operator==(const node_settings&, const node_settings&) = default;
 };
 
 // [cluster.NAME]: nodes that replicate one database system, one of which may be written to.
@@ -264,5 +266,8 @@ struct snapshot {
 // Pool and timeouts of (database, user): the database's, with the user's overrides laid over.
 [[nodiscard]] pool_settings effective_pool(const database_settings&, const user_settings*);
 [[nodiscard]] timeout_settings effective_timeouts(const database_settings&, const user_settings*);
+// Where the state of a cluster is kept: its state_file, or the file in state_dir that is named
+// after it.
+[[nodiscard]] std::string state_path(const snapshot&, const cluster_settings&);
 
 }  // namespace pgweir::config

@@ -195,7 +195,8 @@ enum class part : std::uint16_t {
     counts = 32,
     memory = 64,
     statements = 128,
-    clusters = 256
+    clusters = 256,
+    client_memory = 512  // what clients own, beside `memory`; looks at every client
 };
 
 struct report {
@@ -212,7 +213,8 @@ struct report {
     std::uint64_t used_clients = 0, login_clients = 0, used_servers = 0, free_servers = 0;
     std::uint64_t users = 0;
 
-    // Adds another worker's part: appends clients and servers, sums what has the same name.
+    // Adds another's part: appends clients, servers, nodes and failovers, sums what has the same
+    // name. What is decided of a cluster is taken from whoever has decided.
     void merge(report&& other);
 };
 

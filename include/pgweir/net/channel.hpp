@@ -36,6 +36,7 @@ public:
     }
     [[nodiscard]] bool has_input() const noexcept { return stream_.readable() || !in_.empty(); }
     [[nodiscard]] bool has_kept() const noexcept { return !in_.empty(); }
+    [[nodiscard]] std::size_t kept() const noexcept { return in_.size(); }
 
     // Sends, or queues what the kernel does not take. False: the connection broke.
     [[nodiscard]] bool send(std::span<const iovec> pieces);

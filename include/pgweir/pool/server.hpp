@@ -28,6 +28,10 @@ class server_user {
 public:
     // The server's stream is readable, writable or broken.
     virtual void on_server_io() = 0;
+    // The node it is on has lost its role: the lease must end at once, and nothing more be sent.
+    virtual void on_server_revoked() {}
+    // server::may_begin() may have changed.
+    virtual void on_server_standing() {}
     [[nodiscard]] virtual std::uint64_t user_id() const noexcept = 0;
     // What it has prepared; null when that has never been needed.
     [[nodiscard]] virtual protocol::client_statements* statements() noexcept = 0;
@@ -69,10 +73,15 @@ public:
     enum class ending : std::uint8_t {
         at_once,  // what is not sent yet is dropped
         cancel,   // the same, and the query under way is cancelled
+        reset,    // the node must not be spoken to: the connection is reset, and that is all
         finish,   // what is not sent yet is sent, and run
     };
     // Tells the backend to end.
     void close(ending how);
+    // Its node has lost its role: the holder is told, then the connection is reset.
+    void revoke();
+    // may_begin() may have changed; tells the holder.
+    void tell_standing();
     // An idle server changes to another worker.
     void leave_slice();
     void join_slice(slice& to);
@@ -98,6 +107,20 @@ public:
         return statements_;
     }
     [[nodiscard]] protocol::backend_listener& listener() noexcept { return *this; }
+    // May a transaction begin on it now? Not while its node is not known to be the rightful one.
+    [[nodiscard]] bool may_begin() const noexcept;
+    // And one that is open go on? That also while an operator moves the role.
+    [[nodiscard]] bool may_continue() const noexcept;
+    // Is that node the primary? Else nothing that it was sent can have been committed.
+    [[nodiscard]] bool is_on_primary() const noexcept;
+    // What its holder has sent, for as long as that can be sent again elsewhere; the holder's.
+    [[nodiscard]] std::string& retained() noexcept { return retained_; }
+    // The name of its node; empty unless the database has a cluster.
+    [[nodiscard]] const std::string& node() const noexcept;
+    // The holder's request was answered: a sign of life of the node.
+    void note_reply() noexcept;
+    // What the holder noticed of the node.
+    void smell(cluster::smell what) const;
     // The server said FATAL: it closes the connection.
     [[nodiscard]] bool is_dying() const noexcept { return dying_; }
 
@@ -194,12 +217,14 @@ private:
     startup_parameters own_startup_;
     server_user* user_ = nullptr;
     bool dying_ = false;
+    bool revoked_ = false;
     bool cleans_ = false;  // while cleaning: the session is cleaned, not only set up for a waiter
     bool was_dirty_ = false;  // has been cleaned before
     bool cut_ = false;        // its last client left in the middle of a message to it
     unsigned cancels_ = 0;    // cancel requests under way
     std::vector<std::shared_ptr<void>> cancel_holds_;
     bool was_cancelled_ = false;  // one was sent since the last proof that none is pending
+    std::string retained_;
     net::descriptor in_transit_;  // the socket, between two workers
 
     const double share_;  // of server_lifetime

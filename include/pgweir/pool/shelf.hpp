@@ -19,11 +19,22 @@ namespace pgweir::pool {
 inline constexpr unsigned max_workers = 64;
 
 // A pool as clients see it. `role` is the user the client logged in as, or empty where the database
-// forces one user for all.
+// forces one user for all. `node` is empty unless the database has a cluster, of which each node
+// has a pool.
 struct shelf_key {
     std::string database;
     std::string role;
+    std::string node{};
     auto operator<=>(const shelf_key&) const = default;
+};
+
+// What clients of one kind share on a worker; see gate. `role` as above. `target` is `primary`
+// where the database has no cluster.
+struct gate_key {
+    std::string database;
+    std::string role;
+    config::access_target target = config::access_target::primary;
+    auto operator<=>(const gate_key&) const = default;
 };
 
 // Client and server connections of one database or one user, over all pools and workers. The
@@ -196,6 +207,9 @@ public:
     // `s` is refused for the database's (or user's) limit; null: none. The one with the most idle
     // servers pays.
     [[nodiscard]] shelf_ptr find_victim(shelf& s, refusal why);
+
+    // How many servers a pool keeps; see find_victim().
+    void set_minimum(shelf& s, unsigned servers);
 
     // Connections of one database now, over all its pools.
     struct use {

@@ -1,6 +1,7 @@
 // One worker's part of a pool: its servers, and the queue of its waiting clients.
 #pragma once
 
+#include "pgweir/cluster/board.hpp"
 #include "pgweir/config/snapshot.hpp"
 #include "pgweir/net/address.hpp"
 #include "pgweir/net/background.hpp"
@@ -11,13 +12,23 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <unordered_map>
 #include <vector>
 
 namespace pgweir::pool {
 
+class gate;
 class slice;
 class slices;
+
+// Why a client that waits, or would have to, is sent on with an error; its connection goes on.
+struct unavailable {
+    std::string sqlstate;
+    std::string message;
+    std::string detail;
+    std::string hint;
+};
 
 // A client in the queue for a server. Leaves the queue by withdraw() or by dying. Worker thread
 // only.
@@ -29,9 +40,18 @@ public:
     virtual void on_server(lease server) = 0;
     // Waiting is in vain: PostgreSQL refuses the login or the settings.
     virtual void on_refused(const connect_failure& why) = 0;
+    // No node of the cluster may serve it, and waiting longer is not expected to help.
+    virtual void on_unavailable(const unavailable& why);
+    // It is held now, or was and waits for a server again.
+    virtual void on_hold_changed() {}
+    // What balancing by hash goes by; and bytes of its request that are in our memory.
+    [[nodiscard]] virtual std::uint64_t balance_key() const noexcept { return 0; }
+    [[nodiscard]] virtual std::size_t kept_bytes() const noexcept { return 0; }
 
     [[nodiscard]] base::time_point waiting_since() const noexcept { return since_; }
-    [[nodiscard]] bool is_waiting() const noexcept { return queue_ != nullptr; }
+    [[nodiscard]] bool is_waiting() const noexcept { return queue_ != nullptr || held_; }
+    // Waits for a node, not for a server.
+    [[nodiscard]] bool is_held() const noexcept { return held_; }
     void withdraw() noexcept;
 
 protected:
@@ -39,9 +59,12 @@ protected:
     ~waiter() { withdraw(); }
 
 private:
+    friend class gate;
     friend class slice;
     friend class server;
     slice* queue_ = nullptr;
+    gate* origin_ = nullptr;       // where it came from, with a cluster
+    bool held_ = false;            // in the gate's list
     server* preparing_ = nullptr;  // a server that is being made ready for us
     settings_ptr wanted_;
     startup_parameters startup_;  // for a server of its own; empty: any will do
@@ -56,7 +79,7 @@ using member_list = boost::intrusive::list<server,
                                            boost::intrusive::base_hook<member_hook>,
                                            boost::intrusive::constant_time_size<false>>;
 
-// The gate (queue) and the shelf (servers) of one pool on one worker. A client finds a server in
+// The queue and the servers of one pool on one worker. A client finds a server in
 // three ways: an idle one of this slice, a new connection if a permit is to be had, or one that
 // another worker gives away. Worker thread only; owned by `slices`.
 class slice final : private net::timer {
@@ -89,18 +112,46 @@ public:
     [[nodiscard]] shelf& common() noexcept { return *shelf_; }
     // Nobody is here, neither client nor server, and none is awaited.
     [[nodiscard]] bool is_deserted() const noexcept {
-        return residents_ == 0 && members_.empty() && asked_ == 0;
+        return gates == 0 && members_.empty() && asked_ == 0;
     }
     [[nodiscard]] const config::pool_settings& pool() const noexcept { return pool_; }
     [[nodiscard]] const config::timeout_settings& timeouts() const noexcept { return timeouts_; }
     [[nodiscard]] metrics::traffic& traffic() noexcept { return *traffic_; }
     [[nodiscard]] slices& home() noexcept { return home_; }
-    [[nodiscard]] protocol::statement_store& statements() noexcept { return statements_; }
-    // Clients of this slice, by what they do; kept by the clients.
-    unsigned clients_idle = 0;
-    unsigned clients_active = 0;
+    [[nodiscard]] protocol::statement_store& statements() noexcept { return *statements_; }
+    // Gates that send clients here; kept by the gates.
+    unsigned gates = 0;
 
     void fill(metrics::report& r, unsigned parts) const;
+
+    // --- with a cluster: this is the pool of one node
+    // Takes note of what the node may be used for now. One that lost its role has all its
+    // connections reset before this returns.
+    void on_view();
+    // May a transaction begin here now? With a cluster one load and two compares.
+    [[nodiscard]] bool is_open() const noexcept { return !guarded_ || may_pass(); }
+    // May one that is open go on?
+    [[nodiscard]] bool may_continue() const noexcept { return is_open() || finishes_; }
+    // Moves the waiters of `of` to the end of `to`.
+    void evacuate(const gate& of, waiter_list& to) noexcept;
+    // Takes all of `from`, in the order of how long they have waited, and serves whom it can.
+    void absorb(waiter_list& from);
+    // Servers in use and clients waiting, on this worker.
+    [[nodiscard]] unsigned load() const noexcept;
+    void note_reply() noexcept;
+    void smell(cluster::smell what) const;
+    void count_fenced() noexcept;
+    // The node is the one that may be written to, or is about to give that up.
+    [[nodiscard]] bool is_primary() const noexcept { return primary_ || finishes_; }
+    // A switchover is under way and this is the node that gives its role up.
+    [[nodiscard]] bool is_finishing() const noexcept { return finishes_; }
+    // Is a server lent, or being made ready for the next one? What a drain waits for.
+    [[nodiscard]] bool is_busy() const noexcept;
+
+    // PAUSE and RESUME: while paused no transaction begins, and servers end when they are free.
+    void set_paused(bool paused);
+    // RECONNECT: servers of before end when they are free.
+    void reconnect();
 
     // --- called by servers
     void on_available(server& s);  // idle and clean
@@ -138,7 +189,6 @@ public:
 
 private:
     friend class waiter;
-    friend class residence;
     void on_timer() override;
     void enqueue(waiter& w, const settings_ptr& wanted);
     void dispatch();
@@ -157,6 +207,12 @@ private:
     void hand_over(server& s, gift& to);
     void keep_minimum();
     void retire_old();
+    void revoke_all();
+    [[nodiscard]] bool may_pass() const noexcept {
+        return !paused_ &&
+               (!clustered_ || (word_ != nullptr && word_->load().allows(stamp_, now())));
+    }
+    void set_minimum();
     void abandon_connects();
     void arm();
     [[nodiscard]] bool must_retire(const server& s) const noexcept;
@@ -174,13 +230,29 @@ private:
     config::pool_settings pool_;
     config::timeout_settings timeouts_;
     metrics::traffic* traffic_;
-    protocol::statement_store statements_;
+    std::shared_ptr<protocol::statement_store> statements_;
+
+    bool guarded_ = false;  // clustered_ or paused_
+    bool paused_ = false;
+    base::time_point reconnect_since_ = base::no_time;
+
+    // With a cluster; see on_view().
+    bool clustered_ = false;
+    bool primary_ = false;   // the node is the one that may be written to
+    bool cut_ = false;       // nothing may be sent to it
+    bool finishes_ = false;  // an operator moves the role: what is open may end
+    const cluster::shared_lease* word_ = nullptr;  // null: no transaction may begin
+    cluster::grant_stamp stamp_ = cluster::grant_stamp::none;
+    std::shared_ptr<cluster::node_link> link_;
+    std::shared_ptr<cluster::board> board_;
+    unsigned configured_minimum_ = 0;
+    unsigned standby_minimum_ = 0;
+
     idle_list idle_;
     member_list members_;
     waiter_list waiters_;
     waiter_list dialers_;  // those who want a server of their own
     unsigned waiting_count_ = 0;
-    unsigned residents_ = 0;
     unsigned preparing_ = 0;  // servers being prepared for a waiter
     unsigned asked_ = 0;      // servers that other workers were asked for and have not refused
     directory::refusal in_the_way_ = directory::refusal::none;
@@ -190,33 +262,6 @@ private:
     std::array<unsigned, metrics::server_state_count> states_{};
     bool dispatching_ = false;
     std::unordered_map<settings_ptr, std::shared_ptr<const std::string>> welcomes_;
-};
-
-// A client's place in a slice, from its login to its end; the slice stays as long. Move-only.
-// Worker thread only.
-class residence {
-public:
-    residence() = default;
-    explicit residence(slice& s) noexcept : slice_{&s} { ++s.residents_; }
-    residence(residence&& o) noexcept : slice_{std::exchange(o.slice_, nullptr)} {}
-    residence& operator=(residence&& o) noexcept {
-        leave();
-        slice_ = std::exchange(o.slice_, nullptr);
-        return *this;
-    }
-    ~residence() { leave(); }
-
-    explicit operator bool() const noexcept { return slice_ != nullptr; }
-    slice* operator->() const noexcept { return slice_; }
-
-private:
-    void leave() noexcept {
-        if (slice_ != nullptr) {
-            --slice_->residents_;
-        }
-    }
-
-    slice* slice_ = nullptr;
 };
 
 // All slices of one worker, and its way to the other workers. Owned by the worker.
@@ -234,13 +279,37 @@ public:
         static constexpr unsigned name_threads = 4;  // a slow look-up must not stop the others
         net::background names{name_threads, 4096};
         std::vector<slices*> workers;  // complete before any of them runs
+        // The board of a cluster by its name; null where there is none. Any thread; set before any
+        // worker runs, or left empty where no database has a cluster.
+        std::function<std::shared_ptr<cluster::board>(const std::string& name)> board_of;
     };
 
     slices(shared& all, net::loop& l, unsigned index);
+    ~slices();
 
-    // Finds or makes this worker's part of the pool.
+    // Finds or makes this worker's part of the pool. `snapshot` must stay until the next
+    // configure().
     slice& open(const shelf_ptr& s, const config::snapshot& snapshot);
+    gate& open(const gate_key& key, const config::snapshot& snapshot);
     void configure(const config::snapshot& snapshot);
+    // A cluster's view has changed.
+    void on_view(const std::string& cluster, cluster::view_ptr view);
+    // What this worker has seen of a cluster. Null: nothing yet, or there is none of that name.
+    struct sight {
+        std::shared_ptr<cluster::board> board;
+        cluster::view_ptr view;
+    };
+    [[nodiscard]] const sight& sight_of(const std::string& cluster);
+    // Null: not seen, or removed. Until the next on_view().
+    [[nodiscard]] const cluster::published_node* find_node(const std::string& cluster,
+                                                           const std::string& node);
+    // Whom the servers of a role's clients log in as.
+    [[nodiscard]] const std::string& user_of(const std::string& database,
+                                             const std::string& role) const;
+    // The statements that clients of one database and role share, whichever node serves them.
+    [[nodiscard]] std::shared_ptr<protocol::statement_store> statements_of(const shelf_key& key);
+    [[nodiscard]] const config::snapshot& snapshot() const noexcept { return *snapshot_; }
+    void fill(metrics::report& r, unsigned parts) const;
     // Ends what is left of databases that the configuration does not name (clients of "*" do) and
     // that nobody uses any more. Called now and then.
     // True when it ended some.
@@ -252,6 +321,17 @@ public:
     void ask(unsigned worker, const shelf_ptr& s, unsigned count);
     // The worker at home in the pool that has waited longest for a permit tries again.
     static void on_freed(shared& all, shelf& s);
+
+    // See slice; an empty name stands for all databases.
+    void set_paused(const std::string& database, bool paused);
+    void reconnect(const std::string& database);
+    [[nodiscard]] bool has_servers(const std::string& database) const;
+    [[nodiscard]] bool is_paused(const std::string& database) const {
+        return paused_.contains("") || paused_.contains(database);
+    }
+    // While the role of a cluster's primary is moved: closes its idle servers. True when none is
+    // left in use, or the move is over.
+    [[nodiscard]] bool drain_finishing(const std::string& cluster);
 
     // Owns something that runs by itself, until it is done or the worker ends.
     void keep(std::unique_ptr<net::mortal> errand) { errands_.push_back(std::move(errand)); }
@@ -272,6 +352,9 @@ public:
     [[nodiscard]] const std::map<shelf*, std::unique_ptr<slice>>& each() const noexcept {
         return slices_;
     }
+    [[nodiscard]] const std::map<gate_key, std::unique_ptr<gate>>& gates() const noexcept {
+        return gates_;
+    }
     [[nodiscard]] const std::map<std::string, metrics::traffic>& traffic() const noexcept {
         return traffic_;
     }
@@ -287,8 +370,13 @@ private:
     const unsigned index_;
     std::uint64_t ids_ = 0;
     std::map<std::string, metrics::traffic> traffic_;
+    const config::snapshot* snapshot_ = nullptr;
+    std::map<std::string, sight> sights_;
+    std::set<std::string, std::less<>> paused_;  // databases; an empty name: all
+    std::map<std::pair<std::string, std::string>, std::weak_ptr<protocol::statement_store>> stores_;
     std::vector<std::unique_ptr<net::mortal>> errands_;
     std::map<shelf*, std::unique_ptr<slice>> slices_;
+    std::map<gate_key, std::unique_ptr<gate>> gates_;  // before the slices that they use end
 };
 
 }  // namespace pgweir::pool

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pgweir/base/secret.hpp"
+#include "pgweir/cluster/board.hpp"
 #include "pgweir/config/snapshot.hpp"
 #include "pgweir/net/address.hpp"
 
@@ -29,10 +30,12 @@ using target_ptr = std::shared_ptr<const target>;
 
 [[nodiscard]] net::tcp_options tcp_options_of(const config::snapshot& snapshot);
 
-// The target of clients that log in as `role` to a database they call `name`.
+// The target of clients that log in as `role` to a database they call `name`, on `node` of its
+// cluster; null: where the database itself says.
 [[nodiscard]] target_ptr make_target(const config::snapshot& snapshot,
                                      const config::database_settings& database,
                                      const std::string& name,
-                                     const std::string& role);
+                                     const std::string& role,
+                                     const cluster::published_node* node = nullptr);
 
 }  // namespace pgweir::pool

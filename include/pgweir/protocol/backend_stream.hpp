@@ -40,6 +40,9 @@ public:
         named,   // `size` ends with an ErrorResponse, of `error` bytes, that names our statements
         ready,   // `size` ends with a ReadyForQuery, and more is owed: look at status, call again
         idle,    // the same, and it settled the ledger
+        // Behind `size` is an ErrorResponse of `error` bytes with which the server ends the
+        // connection. It answers nothing that was asked, so the ledger does not know of it.
+        fatal,
         violation,  // the bytes behind `size` do not answer what was asked: close the connection
     };
     struct step {
@@ -77,6 +80,7 @@ private:
     std::uint32_t remain_ = 0;
     bool remain_to_client_ = false;
     char status_ = 'I';
+    bool unread_ = false;  // see ledger::settlement, of the last error
 };
 
 }  // namespace pgweir::protocol

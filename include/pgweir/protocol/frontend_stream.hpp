@@ -73,6 +73,9 @@ public:
 
     // Was a Flush passed on since the last call? Replies that are ours are due then as well.
     [[nodiscard]] bool take_flush() noexcept { return std::exchange(flushed_, false); }
+    // The server is gone: what is still to come of a message that was being passed on. The next
+    // bytes behind those begin a message.
+    [[nodiscard]] std::uint32_t take_remain() noexcept { return std::exchange(remain_, 0U); }
     // Nothing of a message has been passed on without its end.
     [[nodiscard]] bool at_boundary() const noexcept { return remain_ == 0; }
 

@@ -1,6 +1,8 @@
 // Which replies a server still owes, to whom, and in which order.
 #pragma once
 
+#include "pgweir/protocol/transaction_end.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -55,7 +57,11 @@ public:
 
     // Records a request in the moment its first byte is passed on. `tracked`: its outcome is told
     // by take_settlement(). REQUIRES of a tracked one: neither is_skipping() nor is_copying_in().
-    void sent(request r, origin o, bool tracked = false);
+    // `control`: what a Query or Execute may do to the transaction.
+    void sent(request r,
+              origin o,
+              bool tracked = false,
+              transaction_control control = transaction_control::none);
     // Checks a reply's type. `copy` variants, errors and ReadyForQuery change what is expected
     // next.
     verdict received(char type);
@@ -66,6 +72,7 @@ public:
         std::uint32_t done = 0;
         std::uint32_t failed = 0;
         std::uint32_t skipped = 0;  // behind the failed one
+        bool unread = false;        // the error may mean that the failed one could not be read
         explicit operator bool() const noexcept { return (done | failed | skipped) != 0; }
     };
     [[nodiscard]] settlement take_settlement() noexcept {
@@ -117,6 +124,38 @@ public:
     // Requests outstanding, for SHOW and tests.
     [[nodiscard]] std::size_t outstanding() const noexcept;
 
+    // --- for whoever has to answer in place of a server that is gone
+
+    struct entry {
+        request what;
+        origin from;
+        transaction_control control;
+        bool begun;   // has had a first reply, and owes more
+        bool failed;  // ... which was an error
+    };
+    // The oldest outstanding. REQUIRES: owes_reply().
+    [[nodiscard]] entry front() const noexcept { return entry_of(runs_[head_]); }
+    // Calls `visit` with each outstanding, oldest first, until it returns false. Of many alike in a
+    // row it sees two.
+    template <class Visitor>
+    void visit(Visitor visit) const {
+        for (auto i = head_; i < runs_.size(); ++i) {
+            auto e = entry_of(runs_[i]);
+            if (!visit(e)) {
+                return;
+            }
+            e.begun = e.failed = false;
+            if (runs_[i].count > 1 && !visit(e)) {
+                return;
+            }
+        }
+    }
+    // The batch that the next Sync ends has had its error.
+    [[nodiscard]] bool has_failed_batch() const noexcept { return failed_batch_; }
+    // What those requests of the oldest segment that have been answered did to the transaction: of
+    // those that did something, the last.
+    [[nodiscard]] transaction_control answered_control() const noexcept { return answered_; }
+
 private:
     struct run {
         request what;
@@ -124,8 +163,12 @@ private:
         bool tracked;
         bool begun;   // the oldest of the run has had a first reply, and owes more
         bool failed;  // ... which was an error
+        transaction_control control;
         std::uint32_t count;
     };
+    [[nodiscard]] static constexpr entry entry_of(const run& r) noexcept {
+        return {r.what, r.from, r.control, r.begun, r.failed};
+    }
     [[nodiscard]] static constexpr bool is_known(request r) noexcept {
         return r == request::known_parse || r == request::known_close;
     }
@@ -148,6 +191,8 @@ private:
     bool copy_in_ = false;
     bool open_ = false;  // extended requests were sent behind the last Sync
     bool doubtful_ = false;
+    bool failed_batch_ = false;
+    transaction_control answered_ = transaction_control::none;
     std::uint32_t eaten_syncs_ = 0;  // sent during the COPY IN under way, ignored by the server
     std::uint32_t maybe_ready_ = 0;  // of these, how many may have been read after the COPY failed
 };

@@ -10,6 +10,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -116,15 +118,25 @@ private:
     step close(const context& c);
     step execute(const context& c);
     step query(const context& c);
-    step refer(const context& c, request r, std::size_t name_at, std::string_view name);
-    step refer_unnamed(const context& c, request r);
+    // `portal`: the one that a Bind makes; none for a Describe.
+    using maybe_name = std::optional<std::string_view>;
+    step refer(
+        const context& c, request r, std::size_t name_at, std::string_view name, maybe_name portal);
+    step refer_unnamed(const context& c, request r, maybe_name portal);
+    foreseen<std::string>* bound_portal(const context& c,
+                                        std::string_view portal,
+                                        std::string_view target);
     step restore_unnamed(const context& c, std::string_view parse);
     maybe_step deallocate(const context& c, char type, std::string_view text, named*& target);
     maybe_step make_ready(const context& c, const statement_ptr& s);
     maybe_step make_room(const context& c);
     step close_shared(const context& c, server_statements::held& h);
     named& define(std::string_view name, const statement& what);
-    void sent_with_name(const context& c, request r, std::string_view name, bool is_remembered);
+    void sent_reference(const context& c,
+                        request r,
+                        std::string_view remembered,
+                        maybe_name portal = {},
+                        std::string_view target = {});
     client_statements& mine();
     [[nodiscard]] named* find(std::string_view name) noexcept;
     [[nodiscard]] bool has_names() const noexcept {
@@ -134,6 +146,7 @@ private:
         return link_.client != nullptr && link_.client->has_unnamed();
     }
     bool must_wait(const context& c, const named* n);
+    bool is_in_doubt(const context& c) noexcept;
     bool has_changed_session(const context& c) noexcept;
     bool note_text(std::string_view text) noexcept;
     void note_bound(bool deallocates, bool changes_parsing) noexcept;
@@ -143,15 +156,15 @@ private:
     bool first_ = true;
     bool in_batch_ = false;  // the client has sent extended requests behind its last Sync
     bool fence_ = false;     // something under way may remove statements
-    bool doubt_ = false;     // something under way may change what a text means
+    bool doubt_ = false;     // something under way may change what a text means, or be a COPY
     std::optional<std::uint64_t> unnamed_seen_in_;  // the segment that looked at its text last,
     bool unnamed_deallocates_ = false;              // and what it found
     bool unnamed_changes_ = false;                  // (that it may change what a text means)
     bool bound_deallocates_ = false;                // the same of any portal of this link
     bool bound_changes_ = false;
     std::string unnamed_target_;  // the name that running the unnamed statement deallocates
-    std::string portal_target_;   // ... and the portal that was bound to it last,
-    std::string target_portal_;   // whose name this is
+    // ... and running a portal, of those that were ever bound to such a statement on this link.
+    std::map<std::string, foreseen<std::string>, std::less<>> portals_;
 };
 
 // Rewrites our names of statements in `message`, a whole ErrorResponse, to the client's. False,

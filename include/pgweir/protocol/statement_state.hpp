@@ -101,6 +101,8 @@ public:
     // Names whose text is not kept: only one server knows them, so the client must not leave it.
     [[nodiscard]] bool is_tied() const noexcept;
     void tie() noexcept { has_tied_ = true; }
+    // That server is gone, and with it what those names stood for.
+    void untie();
 
     // The unnamed statement, which PostgreSQL keeps until the next Parse of it or simple query, and
     // so beyond a transaction. Its whole Parse message; empty when there is none, or it was too
@@ -137,6 +139,10 @@ private:
     std::size_t waiting_ = 0;  // unnamed Parse messages under way, and the bytes kept of them
     std::size_t waiting_bytes_ = 0;
 };
+
+// Can PostgreSQL read this whole Query, or Parse of the unnamed statement, in any encoding? What it
+// cannot read it refuses before it drops the unnamed statement that is there.
+[[nodiscard]] bool is_surely_read(std::string_view message) noexcept;
 
 // What one server holds, and what the requests under way on it are going to change, there and at
 // the client it serves. Lives with the server. Worker thread only.
@@ -177,10 +183,13 @@ public:
         client_statements::named* name = nullptr;  // becomes `meaning`
         statement_ptr meaning{};
         std::string refers{};  // the name of the client that it used, should it fail
+        foreseen<std::string>* portal = nullptr;  // running it deallocates `target` of the client;
+        std::string target{};                     // empty: none
         bool parses_unnamed = false;
         std::string unnamed{};          // its Parse message
         bool restores_unnamed = false;  // a Parse of ours: the client's is on this server again
         bool drops_unnamed = false;     // a simple query, or a Close of it
+        bool surely_read = true;        // see is_surely_read(); of a simple query
     };
     // A string to copy a Parse of the unnamed statement to; allocates none when it had to before.
     [[nodiscard]] std::string spare();
@@ -198,7 +207,8 @@ public:
     foreseen<bool> unnamed_is_ours{false};
 
 private:
-    enum class outcome : std::uint8_t { done, failed, skipped };
+    // `unread`: failed, perhaps before it did anything.
+    enum class outcome : std::uint8_t { done, failed, unread, skipped };
     void forget(held& h);
     void finish_one(change& c, outcome how, client_statements& client, session_marks& marks);
 

@@ -3,7 +3,7 @@
 
 #include "pgweir/auth/client_login.hpp"
 #include "pgweir/net/channel.hpp"
-#include "pgweir/pool/slice.hpp"
+#include "pgweir/pool/gate.hpp"
 #include "pgweir/protocol/batch_refusal.hpp"
 #include "pgweir/protocol/frontend_stream.hpp"
 #include "pgweir/session/worker.hpp"
@@ -34,6 +34,7 @@ public:
         idle,            // nothing asked, no server
         waiting,         // in the queue for a server
         active,          // served
+        failed,          // has lost its server in a transaction, and that is not over yet
         refusing,        // its request is being thrown away and answered with an error
         local,           // talks to pgweir itself
         closing,         // the last bytes are on their way
@@ -70,7 +71,13 @@ private:
     // pool::waiter
     void on_server(pool::lease server) override;
     void on_refused(const pool::connect_failure& why) override;
+    void on_unavailable(const pool::unavailable& why) override;
+    void on_hold_changed() override { arm_timer(); }
+    [[nodiscard]] std::uint64_t balance_key() const noexcept override { return balance_key_; }
+    [[nodiscard]] std::size_t kept_bytes() const noexcept override { return channel_.kept(); }
     void on_server_io() override;
+    void on_server_revoked() override;
+    void on_server_standing() override;
     [[nodiscard]] std::uint64_t user_id() const noexcept override { return id_; }
     [[nodiscard]] protocol::client_statements* statements() noexcept override {
         return statements_.get();
@@ -93,7 +100,8 @@ private:
     void ask_for_own_server();
     void send_welcome(std::string_view parameters);
     void open_local(config::console_role role);
-    std::optional<pool::settings_ptr> read_settings();
+    bool take_target(const config::database_settings& database, pool::startup_parameters& values);
+    std::optional<pool::settings_ptr> read_settings(const config::database_settings& database);
 
     // relay (client_relay.cpp)
     void pump_idle();
@@ -103,11 +111,12 @@ private:
     void forward(std::string_view data);
     void pump_server();
     struct passed {
-        bool sent = true;      // the client's connection holds
-        bool ready = false;    // a ReadyForQuery came
-        bool settled = false;  // and was the last that was due
-        bool refused = false;  // and showed what the pool's mode does not allow
-        bool broken = false;   // the server does not keep to the protocol
+        bool sent = true;          // the client's connection holds
+        bool ready = false;        // a ReadyForQuery came
+        bool settled = false;      // and was the last that was due
+        bool refused = false;      // and showed what the pool's mode does not allow
+        bool broken = false;       // the server does not keep to the protocol
+        std::string_view fatal{};  // its last words
     };
     passed pass_replies(std::string_view data);
     [[nodiscard]] bool pass_restored(std::string_view replies, outgoing& out);
@@ -121,7 +130,15 @@ private:
     bool give_back();
     void read_on();
     void read_further();
-    void on_server_lost();
+    // The server's own last words, if it had any: a whole ErrorResponse.
+    void on_server_lost(std::string_view last_words = {});
+    [[nodiscard]] bool may_survive() const noexcept;
+    [[nodiscard]] bool may_send_again() const noexcept;
+    void send_again();
+    void survive(std::string_view last_words);
+    void pump_failed();
+    [[nodiscard]] bool may_send() const noexcept;
+    void hold_back();
 
     // local service and refusal (client_local.cpp)
     void pump_local();
@@ -134,9 +151,10 @@ private:
     [[nodiscard]] base::time_point deadline() const noexcept;
     // Does the client keep its server between transactions?
     [[nodiscard]] bool is_session() const noexcept {
-        return is_dedicated_ || slice_->pool().mode == config::pool_mode::session;
+        return is_dedicated_ || gate_->pool().mode == config::pool_mode::session;
     }
     [[nodiscard]] base::time_point request_deadline() const noexcept;
+    [[nodiscard]] base::time_point hold_deadline() const noexcept;
     void watch_reading();
     [[nodiscard]] bool is_stalled() noexcept;
     [[nodiscard]] base::time_point now() const noexcept { return home_.loop().now(); }
@@ -159,11 +177,14 @@ private:
     bool cancelled_ = false;       // query timeout: our cancel request is out
     bool is_dedicated_ = false;    // a replication connection: one server, to the end
     bool local_busy_ = false;      // the console waits for other threads
+    bool retains_ = false;         // what this link has sent so far could be sent again
+    bool held_back_ = false;       // served, but its node may not be written to for now
     std::uint64_t id_;
+    std::uint64_t balance_key_ = 0;
     client_count in_all_;
     client_count in_login_;
     pool::client_slot slot_;
-    pool::residence slice_;
+    pool::residence gate_;
     pool::settings_ptr settings_;
     std::string user_;  // as it logged in
     pool::lease lease_;
@@ -183,6 +204,8 @@ private:
     std::unique_ptr<local_session> local_;
     struct refusal;
     std::unique_ptr<refusal> refusal_;
+    struct failure;
+    std::unique_ptr<failure> failure_;
     std::shared_ptr<client*> self_;  // made when another thread must find us again
 };
 

@@ -5,7 +5,7 @@
 #include "pgweir/config/snapshot.hpp"
 #include "pgweir/metrics/report.hpp"
 #include "pgweir/net/descriptor.hpp"
-#include "pgweir/pool/slice.hpp"
+#include "pgweir/pool/gate.hpp"
 #include "pgweir/protocol/startup.hpp"
 #include "pgweir/protocol/statement_relay.hpp"
 #include "pgweir/session/cancel_registry.hpp"
@@ -45,6 +45,8 @@ struct fleet {
     // Any thread: has a console's command carried out; `done` is called on any thread, once.
     std::function<void(const console_command& command, std::function<void(command_outcome)> done)>
         execute;
+    // Any thread: what the watch thread tells of clusters, nodes and failovers.
+    std::function<void(std::function<void(metrics::report)> done)> report_clusters;
 };
 
 // Counts a client in fleet::clients or fleet::login_clients; move-only.
@@ -97,6 +99,13 @@ public:
     void accept(int fd);
     // Any thread: the configuration in force from now on.
     void configure(std::shared_ptr<const config::snapshot> snapshot);
+    // Any thread: what is decided of a cluster has changed.
+    void on_view(const std::string& cluster, cluster::view_ptr view);
+    // Any thread: runs `what` on this worker's thread every few milliseconds until it is true, then
+    // `done` there. Given up silently when the worker ends.
+    void poll(std::function<bool(pool::slices&)> what, std::function<void()> done);
+    // Any thread: runs `what` on this worker's thread.
+    void run(std::function<void(pool::slices&)> what);
     // Any thread: no new clients; idle ones are told to go, others when their transaction ends;
     // then servers are told to end. `done` is called on this worker's thread when nothing is left.
     void drain(std::function<void()> done);
@@ -128,12 +137,14 @@ public:
 
 private:
     class housekeeping;
+    class poller;
     [[nodiscard]] std::vector<client*> everybody();
     void check_drained();
     void prewarm();
     void fill_databases(metrics::report& r) const;
     void fill_traffic(metrics::report& r) const;
     void fill_memory(metrics::report& r) const;
+    void fill_client_memory(metrics::report& r) const;
 
     fleet& all_;
     const unsigned index_;

@@ -34,12 +34,17 @@ file = "/tmp/log"
 format = "json"
 [workers]
 count = 2
+[http]
+addresses = ["::1"]
+port = 2
+[process]
+state_dir = "/srv"
 )");
     EXPECT_THAT(d.changed, IsEmpty());
     EXPECT_THAT(d.needs_restart,
                 ElementsAre("listen.addresses", "listen.port", "listen.unix_socket_dir",
                             "listen.unix_socket_mode", "listen.backlog", "log.format", "log.file",
-                            "workers.count"));
+                            "workers.count", "http.addresses", "http.port", "process.state_dir"));
 }
 
 TEST(Diff, LogLevelAndConnectionsAreReloaded) {
@@ -69,6 +74,40 @@ TEST(Diff, OverrideThatDisappearsIsNamed) {
 TEST(Diff, DatabaseThatComesOrGoesIsNamed) {
     EXPECT_THAT(between("[database.old]\n", "[database.\"new.one\"]\n").changed,
                 ElementsAre("database.old", "database.\"new.one\""));
+}
+
+TEST(Diff, ClusterThatComesOrGoesIsNamed) {
+    EXPECT_THAT(
+        between("[cluster.old]\nnodes = [\"a\"]\n", "[cluster.new]\nnodes = [\"a\"]\n").changed,
+        ElementsAre("cluster.old", "cluster.new"));
+}
+
+TEST(Diff, KeysOfAClusterAreNamed) {
+    EXPECT_THAT(between("[cluster.main]\nnodes = [\"a\"]\n",
+                        "[cluster.main]\nnodes = [\"a\"]\nlease = \"5s\"\nmonitor.user = \"m\"\n")
+                    .changed,
+                ElementsAre("cluster.main.lease", "cluster.main.monitor.user"));
+}
+
+TEST(Diff, StateFileOfAClusterNeedsARestart) {
+    EXPECT_THAT(between("[cluster.main]\nnodes = [\"a\"]\n",
+                        "[cluster.main]\nnodes = [\"a\"]\nstate_file = \"/srv/a\"\n")
+                    .needs_restart,
+                ElementsAre("cluster.main.state_file"));
+}
+
+TEST(Diff, NodeThatComesOrGoesChangesTheNodes) {
+    EXPECT_THAT(between("[cluster.main]\nnodes = [\"a\", \"b\"]\n",
+                        "[cluster.main]\nnodes = [\"a\", \"c\"]\n")
+                    .changed,
+                ElementsAre("cluster.main.nodes"));
+}
+
+TEST(Diff, KeyOfANodeIsNamedWithTheNode) {
+    EXPECT_THAT(between("[cluster.main]\nnodes = [\"a\", \"b.c\"]\n",
+                        "[cluster.main]\nnodes = [\"a\", \"b.c:5433\"]\n")
+                    .changed,
+                ElementsAre("cluster.main.node.\"b.c\".port"));
 }
 
 TEST(Diff, UserThatComesOrGoesIsNamed) {

@@ -35,9 +35,12 @@ std::map<std::string, std::string> reference_values() {
         }
         line.erase(0, line.starts_with('#') ? 1 : 0);
         if (line.starts_with('[') && line.ends_with(']')) {
-            section = line.substr(1, line.size() - 2);
-            if (const auto name = section.find(".shop"); name != std::string::npos) {
-                section.replace(name, 5, ".NAME");
+            const std::size_t brackets = line.starts_with("[[") ? 2 : 1;
+            section = line.substr(brackets, line.size() - 2 * brackets);
+            for (const std::string example : {".shop", ".main"}) {
+                if (const auto name = section.find(example); name != std::string::npos) {
+                    section.replace(name, example.size(), ".NAME");
+                }
             }
         } else if (const auto sign = line.find(" = "); sign != std::string::npos) {
             values.emplace(section + "." + line.substr(0, sign), line.substr(sign + 3));
@@ -96,13 +99,23 @@ TEST(MinimalFile, Loads) {
     EXPECT_THAT(problems_of(load_file(root + "/conf/minimal.toml")), IsEmpty());
 }
 
+TEST(ClusterFile, ServesTheApplicationFromThePrimaryOfThreeNodes) {
+    const auto result = load_file(root + "/conf/cluster.toml");
+    ASSERT_THAT(problems_of(result), IsEmpty());
+    const auto& read = *std::get<0>(result);
+    EXPECT_EQ(read.clusters.at("main").nodes.size(), 3U);
+    EXPECT_EQ(read.databases.at("shop").cluster, "main");
+    EXPECT_EQ(read.databases.at("shop").target, access_target::primary);
+}
+
 TEST(Documentation, NamesEveryKeyWithItsDefaultAndWhatAppliesIt) {
     const auto rows = documented_rows();
     for (const auto& key : describe_keys()) {
         const auto found = rows.find(full(key));
         ASSERT_NE(found, rows.end()) << full(key);
         ASSERT_EQ(found->second.size(), 4U) << full(key);
-        if (std::ranges::count(key.section, '.') < 2) {
+        const bool overrides = key.section.ends_with(".pool") || key.section.ends_with(".timeouts");
+        if (!overrides) {
             EXPECT_EQ(found->second[1], "`" + key.initial + "`") << full(key);
         }
         EXPECT_EQ(found->second[2], key.reloadable ? "reload" : "restart") << full(key);
@@ -113,7 +126,10 @@ TEST(Documentation, NamesEveryKeyWithItsDefaultAndWhatAppliesIt) {
 TEST(Schema, EveryDefaultIsAValueThatLoads) {
     std::map<std::string, std::string> sections;
     for (const auto& key : describe_keys()) {
-        sections[key.section] += key.name + " = " + key.initial + "\n";
+        const bool node = key.section.ends_with(".node");
+        // Nobody can be asked to leave out what must be there.
+        const std::string value = node && key.name == "host" ? "\"pg-1\"" : key.initial;
+        sections[node ? "[" + key.section + "]" : key.section] += key.name + " = " + value + "\n";
     }
     sections["auth"] = "method = \"trust\"\n";
     std::string toml;

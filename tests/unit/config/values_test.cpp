@@ -14,6 +14,43 @@ std::vector<std::string> problems_with(const std::string& section, const std::st
     return problems_in(enough + "[" + section + "]\n" + assignment + "\n");
 }
 
+TEST(ByteCounts, TakeANumberOrAUnit) {
+    const auto with = [](const std::string& value) {
+        return loaded(enough + "[cluster.main]\nnodes = [\"a\"]\nmax_lag_bytes = " + value + "\n")
+            ->clusters.at("main")
+            .max_lag_bytes;
+    };
+    EXPECT_EQ(with("0"), 0U);
+    EXPECT_EQ(with("1000"), 1'000U);
+    EXPECT_EQ(with(R"("1000")"), 1'000U);
+    EXPECT_EQ(with(R"("2KiB")"), 2'048U);
+    EXPECT_EQ(with(R"("3MiB")"), 3U << 20);
+    EXPECT_EQ(with(R"("4GiB")"), 4ULL << 30);
+    EXPECT_EQ(with(R"("5TiB")"), 5ULL << 40);
+}
+
+class BadByteCounts : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(BadByteCounts, AreRefused) {
+    EXPECT_THAT(problems_in(enough + "[cluster.main]\nnodes = [\"a\"]\nmax_lag_bytes = " +
+                            GetParam() + "\n"),
+                ElementsAre(HasSubstr("x.toml:5:17: cluster.main.max_lag_bytes ")));
+}
+
+INSTANTIATE_TEST_SUITE_P(Values,
+                         BadByteCounts,
+                         ::testing::Values("-1",
+                                           R"("-1KiB")",
+                                           R"("16MB")",
+                                           R"("16 MiB")",
+                                           R"("MiB")",
+                                           R"("")",
+                                           "1.5",
+                                           "true",
+                                           "1125899906842625",
+                                           R"("1025TiB")",
+                                           R"("99999999999999999999")"));
+
 TEST(Durations, TakeEveryUnit) {
     EXPECT_EQ(with_query(R"("250ms")")->timeouts.query, 250ms);
     EXPECT_EQ(with_query(R"("30s")")->timeouts.query, 30s);

@@ -53,6 +53,67 @@ TEST(report_merge, sums_pools_of_the_same_database_and_user) {
     EXPECT_EQ(a.pools[0].servers[static_cast<std::size_t>(server_state::active)], 5U);
 }
 
+TEST(report_merge, takes_a_cluster_from_who_decided_and_sums_what_is_counted) {
+    cluster_row decided;
+    decided.name = "main";
+    decided.writes = "serve";
+    decided.primary = "pg-1";
+    decided.epoch = 3;
+    decided.failovers = 2;
+    cluster_row counted;
+    counted.name = "main";
+    counted.held_clients = 1;
+    counted.held_bytes = 2;
+    counted.in_doubt = 3;
+    counted.rolled_back = 4;
+    counted.hold_rejected = 5;
+    counted.fenced_closed = 6;
+    report all;
+    all.clusters = {counted};
+    for (const auto& row : {decided, counted}) {
+        report one;
+        one.clusters = {row};
+        all.merge(std::move(one));
+    }
+    ASSERT_EQ(all.clusters.size(), 1U);
+    const auto& c = all.clusters[0];
+    EXPECT_EQ(c.primary, "pg-1");
+    EXPECT_EQ(c.epoch, 3U);
+    EXPECT_EQ(c.failovers, 2U);
+    EXPECT_EQ(c.held_clients, 2U);
+    EXPECT_EQ(c.held_bytes, 4U);
+    EXPECT_EQ(c.in_doubt, 6U);
+    EXPECT_EQ(c.rolled_back, 8U);
+    EXPECT_EQ(c.hold_rejected, 10U);
+    EXPECT_EQ(c.fenced_closed, 12U);
+}
+
+TEST(report_merge, sorts_clusters_by_name) {
+    report a, b;
+    a.clusters.resize(1);
+    a.clusters[0].name = "zoo";
+    b.clusters.resize(1);
+    b.clusters[0].name = "ant";
+    a.merge(std::move(b));
+    EXPECT_THAT(a.clusters,
+                ElementsAre(Field(&cluster_row::name, "ant"), Field(&cluster_row::name, "zoo")));
+}
+
+TEST(report_merge, keeps_nodes_and_failovers_in_their_order) {
+    report a, b;
+    b.nodes.resize(2);
+    b.nodes[0].name = "pg-2";
+    b.nodes[1].name = "pg-1";
+    b.failovers.resize(2);
+    b.failovers[0].event = "hold";
+    b.failovers[1].event = "grant";
+    a.merge(std::move(b));
+    EXPECT_THAT(a.nodes,
+                ElementsAre(Field(&node_row::name, "pg-2"), Field(&node_row::name, "pg-1")));
+    EXPECT_THAT(a.failovers, ElementsAre(Field(&failover_row::event, "hold"),
+                                         Field(&failover_row::event, "grant")));
+}
+
 TEST(report_merge, sums_memory_of_the_same_kind) {
     report a, b;
     a.memory = {{"client", 400, 2, 0, 800}};

@@ -155,14 +155,17 @@ private:
 
     void hear_error(std::string_view body) {
         const auto at = body.find(std::string_view{"\0C", 2});
-        heard += "(" + std::string{body.substr(at + 2, 5)} + ")";
+        const auto sqlstate = body.substr(at + 2, 5);
+        heard += "(" + std::string{sqlstate} + ")";
+        // What cannot be read drops no unnamed statement.
+        const bool is_read = sqlstate != "22021" && sqlstate != "08P01";
         if (due_.front().type == 'Q' || due_.front().type == 'F') {
-            if (due_.front().type == 'Q') {
+            if (due_.front().type == 'Q' && is_read) {
                 unnamed.reset();
             }
             return;
         }
-        if (due_.front().type == 'P' && due_.front().name.empty()) {
+        if (due_.front().type == 'P' && due_.front().name.empty() && is_read) {
             unnamed.reset();
             unnamed_is_certain = false;
         }

@@ -73,8 +73,9 @@ inline bool deallocates_all(std::string_view text) {
     return sql == "deallocate all" || sql == "discard all";
 }
 
-// One session. SQL is a select of its own text, but for BEGIN, COMMIT, ROLLBACK, DEALLOCATE,
-// DISCARD ALL, what begins with "bad" (a syntax error) and with "fail" (fails when it is run).
+// One session. SQL is a select of its own text, but for BEGIN, COMMIT, ROLLBACK, SAVEPOINT A (one
+// at a time), ROLLBACK TO A, DEALLOCATE, DISCARD ALL, and what begins with "bad" (a syntax error),
+// "fail" (fails when it is run) or 0xff (cannot be read).
 // Rules and their order are those of src/backend/tcop/postgres.c.
 class postgresql_model {
 public:
@@ -138,6 +139,9 @@ private:
         in.skip(std::size_t{4} * in.int16());
         if (!in.ended()) {
             return malformed();
+        }
+        if (is_unreadable(text)) {
+            return unreadable();
         }
         if (name.empty()) {
             unnamed.reset();
@@ -263,10 +267,13 @@ private:
     }
 
     void query(std::string_view body) {
-        unnamed.reset();
         field_reader in{body};
         const auto text = in.cstr();
-        auto e = in.ended() ? fault() : malformed();
+        if (!in.ended() || is_unreadable(text)) {
+            return end(in.ended() ? unreadable() : malformed());
+        }
+        unnamed.reset();
+        auto e = fault();
         if (!e) {
             e = analyze(text);
         }
@@ -320,11 +327,12 @@ private:
     // --- SQL
 
     static bool is_exit(std::string_view text) {
-        return lower(text) == "commit" || lower(text) == "rollback";
+        return lower(text) == "commit" || lower(text) == "rollback" || is_return(text);
     }
+    static bool is_return(std::string_view text) { return lower(text) == "rollback to a"; }
     static bool is_select(std::string_view text) {
         return !text.empty() && !is_exit(text) && lower(text) != "begin" &&
-               !deallocates_all(text) && !name_to_deallocate(text);
+               lower(text) != "savepoint a" && !deallocates_all(text) && !name_to_deallocate(text);
     }
 
     maybe_error analyze(std::string_view text) const {
@@ -344,6 +352,14 @@ private:
         if (lower(text) == "begin") {
             status_ = 'T';
             put_tag("BEGIN");
+        } else if (lower(text) == "savepoint a") {
+            saved_ = portals_;
+            put_tag("SAVEPOINT");
+        } else if (is_return(text)) {
+            // Portals that were there before, run or not, are there after an error as well.
+            std::erase_if(portals_, [this](const auto& p) { return !saved_.contains(p.first); });
+            status_ = 'T';
+            put_tag("ROLLBACK");
         } else if (is_exit(text)) {
             status_ = 'I';
             portals_.clear();
@@ -368,6 +384,8 @@ private:
     // --- errors
 
     static error malformed() { return {"08P01", "invalid message format"}; }
+    static bool is_unreadable(std::string_view text) { return text.starts_with('\xff'); }
+    static error unreadable() { return {"22021", "invalid byte sequence for encoding"}; }
     static error aborted() { return {"25P02", "current transaction is aborted"}; }
     static error missing(const std::string& name) {
         return {"26000", name.empty() ? "unnamed prepared statement does not exist"
@@ -421,6 +439,7 @@ private:
     }
 
     std::map<std::string, portal> portals_;
+    std::map<std::string, portal> saved_;  // at the savepoint
     char status_ = 'I';
     bool skipping_ = false;
     std::size_t failing_ = 0;

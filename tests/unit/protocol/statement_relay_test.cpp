@@ -172,9 +172,10 @@ TEST_F(statement_dialogue, error_skips_definitions_behind_it) {
 TEST_F(statement_dialogue, replies_of_ours_stand_in_their_turn) {
     before(0, 0, one + sync);
     turn(1, 0,
-         one + say_parse("", "a") + say_run("") + say_close("s") + say_parse("t", "b") + sync);
+         one + say_parse("", "select 2") + say_run("") + say_close("s") + say_parse("t", "b") +
+             sync);
     EXPECT_EQ(sent(0), "P B E P#2 S");
-    EXPECT_EQ(heard(1), "1 1 2 D(a) C 3 1 Z(I)");
+    EXPECT_EQ(heard(1), "1 1 2 D(select 2) C 3 1 Z(I)");
 }
 
 TEST_F(statement_dialogue, flush_brings_replies_of_ours_at_once) {
@@ -200,6 +201,45 @@ TEST_F(statement_dialogue, closed_name_is_unknown_to_the_server) {
     turn(0, 0, run_s + sync);
     EXPECT_EQ(sent(0), "Bs E S");
     EXPECT_EQ(heard(0), "E(26000) Z(I)");
+}
+
+// --- behind what may be a COPY, in which PostgreSQL refuses whatever else it is sent
+
+struct behind_a_copy : statement_dialogue {
+    const std::string copy = say_parse("", "copy t from stdin") + say_run("");
+};
+
+TEST_F(behind_a_copy, close_is_sent_for_postgresql_to_refuse) {
+    before(0, 0, one + sync);
+    d.say(0, 0, copy + say_close("s") + sync);
+    EXPECT_EQ(sent(0), "P B E C__pgweir_none S");
+}
+
+TEST_F(behind_a_copy, close_counts_once_postgresql_has_done_it) {
+    before(0, 0, one + sync);
+    turn(0, 0, copy + say_close("s") + sync);
+    EXPECT_EQ(heard(0), "1 2 D(copy t from stdin) C 3 Z(I)");
+    turn(0, 0, run_s + sync);
+    EXPECT_EQ(heard(0), "E(26000) Z(I)");
+}
+
+TEST_F(behind_a_copy, parse_is_not_answered_but_waits) {
+    before(0, 0, one + sync);
+    d.say(1, 0, copy + one + sync);
+    EXPECT_EQ(sent(0), "P B E H");
+}
+
+TEST_F(behind_a_copy, parse_is_sent_when_the_copy_is_a_query) {
+    before(0, 0, one + sync);
+    d.say(1, 0, say_query("copy t from stdin") + one + sync);
+    EXPECT_EQ(sent(0), "Q(copy t from stdin) P#2 S");
+}
+
+TEST_F(behind_a_copy, parse_is_sent_when_the_copy_was_prepared) {
+    before(0, 0, one + sync);
+    before(1, 0, say_parse("c", "copy t from stdin") + sync);
+    d.say(1, 0, say_run("c") + one + sync);
+    EXPECT_EQ(sent(0), "B#2 E P#3 S");
 }
 
 // --- the limit of a server

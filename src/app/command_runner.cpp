@@ -1,0 +1,224 @@
+// From a console's command to the workers and the watch thread.
+#include "pgweir/app/command_runner.hpp"
+
+#include "pgweir/base/log.hpp"
+
+#include <atomic>
+#include <utility>
+
+namespace pgweir::app {
+namespace {
+
+using session::command_outcome;
+using verb = session::console_command::verb;
+
+command_outcome no_such(const std::string& kind, const std::string& name) {
+    return {.sqlstate = "3D000",
+            .message = "no such " + kind + ": " + name,
+            .detail = {},
+            .hint = {},
+            .notices = {}};
+}
+
+// Is this one of the databases that a command may name? "*" has none of its own.
+bool is_database(const config::snapshot& snapshot, const std::string& name) {
+    return name.empty() || snapshot.find_database(name) != nullptr;
+}
+
+// The cluster that a command means which need not name one. Empty: `outcome` says why there is
+// none.
+std::string cluster_of(const config::snapshot& snapshot,
+                       const std::string& name,
+                       command_outcome& outcome) {
+    if (!name.empty() && !snapshot.clusters.contains(name)) {
+        outcome = no_such("cluster", name);
+        return {};
+    }
+    if (name.empty() && snapshot.clusters.size() != 1) {
+        outcome.sqlstate = "42601";
+        outcome.message = snapshot.clusters.empty() ? "there is no cluster"
+                                                    : "there is more than one cluster: name one";
+        outcome.hint = "[cluster.NAME] in the configuration of pgweir";
+        return {};
+    }
+    return name.empty() ? snapshot.clusters.begin()->first : name;
+}
+
+command_outcome outcome_of(const watch::order_outcome& o) {
+    return {o.sqlstate, o.message, o.detail, o.hint, {}};
+}
+
+}  // namespace
+
+void command_runner::run(const session::console_command& c,
+                         const config::snapshot& snapshot,
+                         const done& when_done) {
+    switch (c.what) {
+        case verb::pause: return pause(c, snapshot, when_done);
+        case verb::resume: return resume(c, snapshot, when_done);
+        case verb::reconnect: return reconnect(c, snapshot, when_done);
+        case verb::switchover: return switchover(c, snapshot, when_done);
+        case verb::recheck:
+        case verb::force_primary:
+        case verb::fence:
+        case verb::unfence:
+        case verb::forget_cluster: return pass_on(c, snapshot, when_done);
+    }
+}
+
+void command_runner::run_on_all(const std::function<void(pool::slices&)>& what) {
+    for (const auto& w : workers_) {
+        w->run(what);
+    }
+}
+
+void command_runner::poll_all(std::function<bool(pool::slices&)> what,
+                              std::function<void()> when_done) {
+    const auto left = std::make_shared<std::atomic<std::size_t>>(workers_.size());
+    for (const auto& w : workers_) {
+        w->poll(what, [left, when_done] {
+            if (left->fetch_sub(1) == 1) {
+                when_done();
+            }
+        });
+    }
+}
+
+void command_runner::pause(const command& c,
+                           const config::snapshot& snapshot,
+                           const done& when_done) {
+    if (!is_database(snapshot, c.name)) {
+        return when_done(no_such("database", c.name));
+    }
+    if (!paused_.insert(c.name).second) {
+        return when_done({.sqlstate = "55000",
+                          .message = "already paused",
+                          .detail = {},
+                          .hint = "RESUME on the console of pgweir",
+                          .notices = {}});
+    }
+    PGWEIR_LOG(info, "PAUSE {}", c.name);
+    run_on_all([name = c.name](pool::slices& s) { s.set_paused(name, true); });
+    poll_all(
+        [name = c.name](pool::slices& s) { return !s.is_paused(name) || !s.has_servers(name); },
+        [when_done] { when_done({}); });
+}
+
+void command_runner::resume(const command& c,
+                            const config::snapshot& snapshot,
+                            const done& when_done) {
+    if (!is_database(snapshot, c.name)) {
+        return when_done(no_such("database", c.name));
+    }
+    if (paused_.empty() || (!c.name.empty() && !paused_.contains(c.name))) {
+        return when_done(
+            {.sqlstate = "55000",
+             .message = c.name.empty() ? "pgweir is not paused" : "database is not paused",
+             .detail = {},
+             .hint = {},
+             .notices = {}});
+    }
+    if (c.name.empty()) {
+        paused_.clear();
+    } else {
+        paused_.erase(c.name);
+    }
+    PGWEIR_LOG(info, "RESUME {}", c.name);
+    run_on_all([name = c.name](pool::slices& s) { s.set_paused(name, false); });
+    when_done({});
+}
+
+void command_runner::reconnect(const command& c,
+                               const config::snapshot& snapshot,
+                               const done& when_done) {
+    if (!is_database(snapshot, c.name)) {
+        return when_done(no_such("database", c.name));
+    }
+    run_on_all([name = c.name](pool::slices& s) { s.reconnect(name); });
+    when_done({});
+}
+
+// Writes are held by the arbiter; then what is open on the primary ends, and its idle servers are
+// closed, so that a fast shutdown of it ends nobody's work. The next grant lets writes go on.
+void command_runner::switchover(const command& c,
+                                const config::snapshot& snapshot,
+                                const done& when_done) {
+    command_outcome refusal;
+    std::string cluster;
+    if (c.name.empty()) {
+        cluster = cluster_of(snapshot, {}, refusal);
+    } else if (const auto* database = snapshot.find_database(c.name); database == nullptr) {
+        refusal = no_such("database", c.name);
+    } else if (database->cluster.empty()) {
+        refusal = {"55000",
+                   "database \"" + c.name + "\" has no cluster",
+                   {},
+                   "cluster of the database in pgweir",
+                   {}};
+    } else {
+        cluster = database->cluster;
+    }
+    if (cluster.empty()) {
+        return when_done(refusal);
+    }
+    const auto timeout =
+        c.timeout.count() != 0 ? c.timeout : snapshot.clusters.at(cluster).switchover_timeout;
+    PGWEIR_LOG(info, "SWITCHOVER of cluster {}, at most {} ms", cluster, timeout.count());
+    watch::order o;
+    o.what = watch::order::verb::switchover_begin;
+    o.cluster = cluster;
+    o.timeout = timeout;
+    watcher_.carry_out(
+        std::move(o), [this, cluster, timeout, when_done](const watch::order_outcome& begun) {
+            if (!begun.sqlstate.empty()) {
+                return when_done(outcome_of(begun));
+            }
+            poll_all(
+                [cluster](pool::slices& s) { return s.drain_finishing(cluster); },
+                [this, cluster, timeout, when_done] {
+                    command_outcome o;
+                    const auto board = watcher_.board_of(cluster);
+                    const auto view = board == nullptr ? nullptr : board->view();
+                    if (view != nullptr && view->view.why != cluster::cause::switchover) {
+                        o.sqlstate = "55000";
+                        o.message = "the switchover ended before the primary was drained";
+                        o.detail = view->summary;
+                        o.hint =
+                            "TIMEOUT of SWITCHOVER, or switchover_timeout of the cluster in pgweir";
+                    } else {
+                        o.notices.push_back(
+                            "drained: no transaction is open on the primary; writes are held until "
+                            "another node is granted, at most " +
+                            std::to_string(timeout.count()) + " ms");
+                    }
+                    when_done(std::move(o));
+                });
+        });
+}
+
+void command_runner::pass_on(const command& c,
+                             const config::snapshot& snapshot,
+                             const done& when_done) {
+    watch::order o;
+    switch (c.what) {
+        case verb::force_primary: o.what = watch::order::verb::force_primary; break;
+        case verb::fence: o.what = watch::order::verb::fence; break;
+        case verb::unfence: o.what = watch::order::verb::unfence; break;
+        case verb::forget_cluster: o.what = watch::order::verb::forget_cluster; break;
+        default: break;
+    }
+    o.node = c.node;
+    const bool is_for_all = c.what == verb::recheck && c.name.empty() && !snapshot.clusters.empty();
+    if (!is_for_all) {
+        command_outcome refusal;
+        o.cluster = cluster_of(snapshot, c.name, refusal);
+        if (o.cluster.empty()) {
+            return when_done(refusal);
+        }
+    }
+    watcher_.carry_out(std::move(o), [when_done](const watch::order_outcome& outcome) {
+        when_done(outcome_of(outcome));
+    });
+}
+
+}  // namespace pgweir::app

@@ -1,0 +1,499 @@
+// Finds the node that may serve a client now, and holds those for whom there is none.
+#include "pgweir/pool/gate.hpp"
+
+#include "pgweir/base/log.hpp"
+#include "pgweir/protocol/message_writer.hpp"
+
+#include <algorithm>
+
+namespace pgweir::pool {
+namespace {
+
+using config::access_target;
+
+constexpr std::string_view standby_parameter = "in_hot_standby";
+
+cluster::routing_settings routing_of(access_target target, const config::cluster_settings& c) {
+    cluster::routing_settings r;
+    switch (target) {
+        case access_target::prefer_standby: r.target = cluster::read_target::prefer_standby; break;
+        case access_target::any: r.target = cluster::read_target::any; break;
+        default: r.target = cluster::read_target::standby; break;
+    }
+    switch (c.balance) {
+        case config::balancing::round_robin: r.balance = cluster::balancing::round_robin; break;
+        case config::balancing::least_connections:
+            r.balance = cluster::balancing::least_connections;
+            break;
+        case config::balancing::weighted_least_connections:
+            r.balance = cluster::balancing::weighted_least_connections;
+            break;
+        case config::balancing::hash: r.balance = cluster::balancing::hash; break;
+    }
+    r.max_lag_bytes = c.max_lag_bytes;
+    r.max_lag = c.max_lag;
+    r.slow_start = c.slow_start;
+    return r;
+}
+
+bool is_older(const waiter& a, const waiter& b) noexcept {
+    return a.waiting_since() < b.waiting_since();
+}
+
+}  // namespace
+
+gate::gate(slices& home, gate_key key)
+    : home_{home},
+      key_{std::move(key)},
+      traffic_{&home.traffic_of(key_.database)},
+      statements_{home.statements_of({key_.database, key_.role})},
+      router_{{}, home.index()} {}
+
+gate::~gate() {
+    while (!held_.empty()) {
+        unhold(held_.front());
+    }
+}
+
+void gate::configure(const config::snapshot& snapshot) {
+    const auto* database = snapshot.find_database(key_.database);
+    const bool forced = database != nullptr && !database->user.empty();
+    removed_ = database == nullptr || forced != key_.role.empty() ||
+               (database->cluster.empty() && is_for_reading());
+    if (removed_) {
+        refuse_held({"3D000", "database \"" + key_.database + "\" is not configured", {}, {}});
+        return;
+    }
+    // Clients of a forced user share the pool, so what is said of one of them does not shape it.
+    const auto* user = forced ? nullptr : snapshot.find_user(key_.role);
+    pool_ = config::effective_pool(*database, user);
+    timeouts_ = config::effective_timeouts(*database, user);
+    if (branches_.empty() || database->cluster != cluster_name_) {
+        detach();
+        attach(snapshot, *database);
+    }
+    if (board_ != nullptr) {
+        cluster_ = snapshot.clusters.at(cluster_name_);
+        router_.configure(routing_of(key_.target, cluster_));
+        open_branches(snapshot);
+    }
+    send_on();
+}
+
+void gate::attach(const config::snapshot& snapshot, const config::database_settings& database) {
+    cluster_name_ = database.cluster;
+    if (cluster_name_.empty()) {
+        const bool forced = key_.role.empty();
+        const auto shelf =
+            home_.all().pools.open({key_.database, key_.role}, pool_, database,
+                                   snapshot.find_user(forced ? database.user : key_.role));
+        branches_.emplace_back(std::string{}, home_.open(shelf, snapshot));
+        current_ = branches_.front().where;
+        return;
+    }
+    board_ = home_.sight_of(cluster_name_).board;
+    hold_since_ = now();
+}
+
+void gate::detach() {
+    waiter_list moving;
+    for (auto& b : branches_) {
+        b.where->evacuate(*this, moving);
+    }
+    while (!moving.empty()) {
+        auto& w = moving.front();
+        moving.pop_front();
+        hold(w);
+    }
+    branches_.clear();
+    current_ = next_ = nullptr;
+    board_.reset();
+}
+
+// Every node has a branch, also those that serve nobody now: what may be the next primary has its
+// connections ready.
+void gate::open_branches(const config::snapshot& snapshot) {
+    const auto& view = home_.sight_of(cluster_name_).view;
+    if (view == nullptr) {
+        return;
+    }
+    const auto* database = snapshot.find_database(key_.database);
+    const auto* user = snapshot.find_user(key_.role.empty() ? database->user : key_.role);
+    for (const auto& node : view->nodes) {
+        if (std::ranges::find(branches_, node.name, &branch::node) == branches_.end()) {
+            const auto shelf = home_.all().pools.open({key_.database, key_.role, node.name}, pool_,
+                                                      *database, user);
+            branches_.emplace_back(node.name, home_.open(shelf, snapshot));
+        }
+    }
+    const auto is_left = [&view](const branch& b) {
+        return std::ranges::find(view->nodes, b.node, &cluster::published_node::name) !=
+               view->nodes.end();
+    };
+    waiter_list moving;
+    for (auto& b : branches_) {
+        if (!is_left(b)) {
+            b.where->evacuate(*this, moving);
+        }
+    }
+    while (!moving.empty()) {
+        auto& w = moving.front();
+        moving.pop_front();
+        hold(w);
+    }
+    std::erase_if(branches_, [&](const branch& b) { return !is_left(b); });
+    next_ = nullptr;
+}
+
+void gate::on_view() {
+    if (removed_) {
+        return;
+    }
+    open_branches(home_.snapshot());
+    send_on();
+}
+
+// What the view says of each branch, for routing reads.
+void gate::note_readable() {
+    const auto& view = home_.sight_of(cluster_name_).view;
+    candidates_.resize(branches_.size());
+    for (std::size_t i = 0; i < branches_.size(); ++i) {
+        auto& b = branches_[i];
+        auto& c = candidates_[i];
+        const auto n = static_cast<std::size_t>(
+            std::ranges::find(view->nodes, b.node, &cluster::published_node::name) -
+            view->nodes.begin());
+        const auto& node = view->view.nodes[n];
+        c.id = cluster::hash_of(b.node);
+        c.weight = view->nodes[n].weight;
+        c.is_primary = view->view.primary == n;
+        c.reads = node.cut ? cluster::read_quality::none : node.reads;
+        c.lag = node.lag;
+        c.replay_lag = node.replay_lag;
+        const bool was =
+            std::exchange(b.readable, c.is_primary || c.reads != cluster::read_quality::none);
+        if (b.readable && !was && view->serial > 1) {
+            b.back = now();
+        }
+        c.back = b.back;
+    }
+}
+
+// Those who wait where nobody is served any more go to where they are served now, if anywhere.
+void gate::send_on() {
+    if (board_ == nullptr) {
+        waiter_list all;
+        while (!held_.empty()) {
+            auto& w = held_.front();
+            unhold(w);
+            all.push_back(w);
+        }
+        return current_->absorb(all);
+    }
+    const auto& view = home_.sight_of(cluster_name_).view;
+    if (view == nullptr) {
+        return;
+    }
+    next_ = nullptr;
+    slice* to = nullptr;
+    if (is_for_reading()) {
+        note_readable();
+        const bool any = std::ranges::any_of(branches_, &branch::readable);
+        hold_since_ = any ? base::no_time : hold_since_ == base::no_time ? now() : hold_since_;
+    } else {
+        if (view->view.primary) {
+            to = std::ranges::find(branches_, view->nodes[*view->view.primary].name, &branch::node)
+                     ->where;
+        }
+        hold_since_ = to != nullptr                  ? base::no_time
+                      : hold_since_ == base::no_time ? now()
+                                                     : hold_since_;
+        current_ = to;
+    }
+    waiter_list moving;
+    for (auto& b : branches_) {
+        if (!sends_to(*b.where)) {
+            b.where->evacuate(*this, moving);
+        }
+    }
+    moving.sort(is_older);
+    for (auto& w : moving) {
+        w.origin_ = this;
+    }
+    if (to != nullptr) {
+        waiter_list all;
+        while (!held_.empty()) {
+            auto& w = held_.front();
+            unhold(w);
+            all.push_back(w);
+        }
+        all.merge(moving, is_older);
+        std::vector<waiter*> told;
+        for (auto& w : all) {
+            told.push_back(&w);
+        }
+        to->absorb(all);
+        for (auto* w : told) {
+            if (w->is_waiting()) {
+                w->on_hold_changed();
+            }
+        }
+        return;
+    }
+    std::vector<waiter*> told;
+    while (!moving.empty()) {
+        auto& w = moving.front();
+        moving.pop_front();
+        hold(w);
+        told.push_back(&w);
+    }
+    held_.sort(is_older);
+    if (is_for_reading() && hold_since_ == base::no_time) {
+        // Each to the node that is chosen for it.
+        told.clear();
+        waiter_list all;
+        all.swap(held_);
+        while (!all.empty()) {
+            auto& w = all.front();
+            all.pop_front();
+            held_.push_back(w);
+            unhold(w);
+            told.push_back(&w);
+            if (auto* s = route_read(w)) {
+                next_ = nullptr;
+                waiter_list one;
+                one.push_back(w);
+                s->absorb(one);
+            } else {
+                hold(w);
+            }
+        }
+    }
+    for (auto* w : told) {
+        if (w->is_waiting()) {
+            w->on_hold_changed();
+        }
+    }
+    if (hold_since_ != base::no_time && rejects()) {
+        refuse_held(no_node());
+    }
+}
+
+bool gate::sends_to(const slice& s) const noexcept {
+    if (board_ == nullptr || !is_for_reading()) {
+        return &s == current_;
+    }
+    const auto it = std::ranges::find(branches_, &s, &branch::where);
+    return it != branches_.end() && it->readable;
+}
+
+slice* gate::route_read(const waiter& w) {
+    if (next_ != nullptr && next_->is_open()) {
+        return next_;
+    }
+    for (std::size_t i = 0; i < candidates_.size(); ++i) {
+        candidates_[i].load = branches_[i].where->load();
+    }
+    const auto picked = router_.pick(
+        candidates_, cluster_.balance == config::balancing::hash ? w.balance_key() : 0, now());
+    next_ = picked ? branches_[*picked].where : nullptr;
+    return next_;
+}
+
+lease gate::acquire(waiter& w, const settings_ptr& wanted) {
+    if (board_ == nullptr) {
+        return current_->acquire(w, wanted);
+    }
+    w.origin_ = this;
+    slice* s = current_;
+    if (is_for_reading()) {
+        s = route_read(w);
+        next_ = nullptr;
+    }
+    if (s != nullptr) {
+        return s->acquire(w, wanted);
+    }
+    w.wanted_ = wanted;
+    w.since_ = now();
+    enter_hold(w);
+    return {};
+}
+
+void gate::dial(waiter& w, startup_parameters startup) {
+    auto* s = current_;
+    if (board_ != nullptr) {
+        if (is_for_reading()) {
+            s = route_read(w);
+            next_ = nullptr;
+        }
+        if (s == nullptr) {
+            const auto why = no_node();
+            return w.on_refused({why.sqlstate, why.message, why.detail, why.hint});
+        }
+    }
+    s->dial(w, std::move(startup));
+}
+
+// --- the hold
+
+bool gate::rejects() const noexcept {
+    const auto& view = home_.sight_of(cluster_name_).view;
+    return !is_for_reading() && view != nullptr && view->view.writes == cluster::write_mode::reject;
+}
+
+// A client that has just come.
+void gate::enter_hold(waiter& w) {
+    if (rejects()) {
+        return w.on_unavailable(no_node());
+    }
+    const auto& c = counts();
+    if (c.held_clients.load(std::memory_order_relaxed) >= cluster_.hold_max_clients ||
+        c.held_bytes.load(std::memory_order_relaxed) + w.kept_bytes() > cluster_.hold_max_bytes) {
+        auto why = no_node();
+        why.sqlstate = "53300";
+        why.message = "too many clients wait for a " +
+                      std::string{is_for_reading() ? "node to read from" : "primary"} +
+                      " of cluster \"" + cluster_name_ + "\" already";
+        why.hint = "hold_max_clients and hold_max_bytes of the cluster in pgweir";
+        return w.on_unavailable(why);
+    }
+    hold(w);
+}
+
+void gate::hold(waiter& w) noexcept {
+    w.held_ = true;
+    w.origin_ = this;
+    held_.push_back(w);
+    if (board_ != nullptr) {
+        counts().held_clients.fetch_add(1, std::memory_order_relaxed);
+        counts().held_bytes.fetch_add(w.kept_bytes(), std::memory_order_relaxed);
+    }
+}
+
+void gate::unhold(waiter& w) noexcept {
+    w.held_ = false;
+    w.unlink();
+    if (board_ != nullptr) {
+        counts().held_clients.fetch_sub(1, std::memory_order_relaxed);
+        counts().held_bytes.fetch_sub(w.kept_bytes(), std::memory_order_relaxed);
+    }
+}
+
+void gate::on_withdrawn(waiter& w) noexcept { unhold(w); }
+
+void gate::take_back(waiter& w) {
+    if (removed_) {
+        return w.on_refused(
+            {"3D000", "database \"" + key_.database + "\" is not configured", {}, {}});
+    }
+    slice* s = current_;
+    if (board_ != nullptr && is_for_reading()) {
+        s = route_read(w);
+        next_ = nullptr;
+    }
+    if (s != nullptr && !s->is_removed()) {
+        waiter_list one;
+        one.push_back(w);
+        s->absorb(one);
+    } else {
+        hold(w);
+        held_.sort(is_older);
+    }
+    if (w.is_waiting()) {
+        w.on_hold_changed();
+    }
+}
+
+void gate::refuse_held(const unavailable& why) {
+    while (!held_.empty()) {
+        auto& w = held_.front();
+        unhold(w);
+        w.on_unavailable(why);
+    }
+}
+
+unavailable gate::no_node() const {
+    const auto& view = home_.sight_of(cluster_name_).view;
+    unavailable u;
+    u.sqlstate = "57P03";
+    u.message = "no " +
+                std::string{is_for_reading() ? "node of cluster \"" : "primary of cluster \""} +
+                cluster_name_ + "\" can be used";
+    if (view == nullptr) {
+        u.detail = "The nodes have not been asked yet.";
+        return u;
+    }
+    if (!is_for_reading()) {
+        u.detail = std::string{"Cause: "} + cluster::to_string(view->view.why) + ". ";
+    }
+    u.detail += "Nodes: " + view->summary;
+    u.hint =
+        "SHOW NODES on the console of pgweir tells more; hold_timeout of the cluster says how "
+        "long clients wait.";
+    return u;
+}
+
+// --- what clients are told
+
+std::shared_ptr<const std::string> gate::welcome_for(const settings* s) const {
+    for (const auto& b : branches_) {
+        if (auto known = b.where->welcome_for(s)) {
+            if (board_ == nullptr) {
+                return known;
+            }
+            if (known->find(standby_parameter) == std::string::npos) {
+                return known;  // PostgreSQL before 14 does not tell
+            }
+            std::string text = *known;
+            const bool is_standby = is_for_reading() && key_.target != access_target::any;
+            protocol::append_parameter_status(text, standby_parameter, is_standby ? "on" : "off");
+            return std::make_shared<const std::string>(std::move(text));
+        }
+    }
+    return nullptr;
+}
+
+void gate::learn_welcome(const settings_ptr& s, const parameter_set& parameters) {
+    // The node that told it may be gone by now; any branch will do to remember it.
+    (current_ != nullptr ? current_ : branches_.front().where)->learn_welcome(s, parameters);
+}
+
+std::string gate::last_error() const {
+    for (const auto& b : branches_) {
+        if (current_ == nullptr || b.where == current_) {
+            if (auto text = b.where->common().last_error(); !text.empty()) {
+                return text;
+            }
+        }
+    }
+    return {};
+}
+
+directory::refusal gate::in_the_way() const noexcept {
+    return current_ == nullptr ? directory::refusal::none : current_->in_the_way();
+}
+
+bool gate::has_waiters() const noexcept {
+    return !held_.empty() || std::ranges::any_of(branches_, [](const branch& b) {
+        return b.where->common().waiting.load() != 0;
+    });
+}
+
+void gate::fill(metrics::report& r) const {
+    metrics::pool_row row;
+    row.database = key_.database;
+    row.user = home_.user_of(key_.database, key_.role);
+    row.mode = config::to_string(pool_.mode);
+    row.clients_active = clients_active;
+    row.clients_idle = clients_idle;
+    row.clients_waiting = static_cast<unsigned>(held_.size());
+    if (!held_.empty()) {
+        row.longest_wait_us =
+            static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                           base::steady::now() - held_.front().waiting_since())
+                                           .count());
+    }
+    r.pools.push_back(std::move(row));
+}
+
+}  // namespace pgweir::pool

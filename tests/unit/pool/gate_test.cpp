@@ -1,0 +1,279 @@
+// From which node a client gets its server, and when it is held.
+#include "pool/gate_scene.hpp"
+
+namespace pgweir::pool {
+namespace {
+
+using cluster::write_mode;
+
+class gate_of_a_cluster : public gate_scene {};
+
+TEST_F(gate_of_a_cluster, sends_a_client_to_the_primary) {
+    grant(1);
+    auto& v = newcomer();
+    nodes_[1].let_in();
+    settle();
+    ASSERT_TRUE(v.is_served());
+    EXPECT_EQ(v.server->node(), "n2");
+}
+
+TEST_F(gate_of_a_cluster, holds_a_client_before_anything_is_known) {
+    auto& v = newcomer();
+    EXPECT_TRUE(v.is_held());
+    grant(0);
+    EXPECT_FALSE(v.is_held());
+    nodes_[0].let_in();
+    settle();
+    EXPECT_TRUE(v.is_served());
+}
+
+TEST_F(gate_of_a_cluster, serves_those_it_held_in_the_order_of_their_coming) {
+    pool().size = 1;
+    auto& first = newcomer();
+    pass(1ms);
+    auto& second = newcomer();
+    grant(0);
+    auto b = nodes_[0].let_in();
+    settle();
+    EXPECT_TRUE(first.is_served());
+    EXPECT_FALSE(second.is_served());
+    give_back(first);
+    EXPECT_TRUE(second.is_served());
+}
+
+TEST_F(gate_of_a_cluster, keeps_the_order_of_those_who_waited_at_the_old_primary) {
+    pool().size = 1;
+    grant(0);
+    const auto [holder, b] = served_newcomer(0);
+    auto& waited = newcomer();
+    pass(1ms);
+    doubt();
+    auto& came_later = newcomer();
+    EXPECT_TRUE(waited.is_held());
+    grant(1);
+    auto b2 = nodes_[1].let_in();
+    settle();
+    EXPECT_TRUE(waited.is_served());
+    give_back(waited);
+    EXPECT_TRUE(came_later.is_served());
+}
+
+TEST_F(gate_of_a_cluster, lends_no_idle_server_of_a_primary_in_doubt) {
+    grant(0);
+    const auto [v, b] = served_newcomer(0);
+    give_back(*v);
+    ASSERT_TRUE(has_ready());
+    doubt();
+    EXPECT_FALSE(has_ready());
+}
+
+TEST_F(gate_of_a_cluster, lends_no_idle_server_when_the_lease_has_run_out_unseen) {
+    grant(0);
+    const auto [v, b] = served_newcomer(0);
+    give_back(*v);
+    pass(3s);
+    EXPECT_FALSE(has_ready());
+    renew();
+    EXPECT_TRUE(has_ready());
+}
+
+TEST_F(gate_of_a_cluster, takes_the_right_away_before_the_view_has_come) {
+    grant(0);
+    const auto [v, b] = served_newcomer(0);
+    give_back(*v);
+    board_->primary.store({});
+    EXPECT_FALSE(has_ready());
+}
+
+TEST_F(gate_of_a_cluster, tells_the_holder_when_its_server_must_not_be_sent_anything_for_now) {
+    grant(0);
+    const auto [v, b] = served_newcomer(0);
+    EXPECT_TRUE(may_begin(*v));
+    const auto before = v->standing_told;
+    doubt();
+    EXPECT_FALSE(may_begin(*v));
+    EXPECT_GT(v->standing_told, before);
+}
+
+TEST_F(gate_of_a_cluster, resets_all_connections_of_a_node_that_lost_its_role) {
+    grant(0);
+    auto [busy, b1] = served_newcomer(0);
+    auto [idle, b2] = served_newcomer(0);
+    give_back(*idle);
+    grant(1);
+    EXPECT_TRUE(busy->was_revoked);
+    EXPECT_FALSE(b1.is_told_to_end());
+    EXPECT_FALSE(b2.is_told_to_end());
+    EXPECT_EQ(board_->counts.fenced_closed.load(), 2U);
+}
+
+TEST_F(gate_of_a_cluster, does_not_connect_to_a_node_that_is_cut_off) {
+    grant(0);
+    grant(1);
+    auto& reader = newcomer(target::standby);
+    nodes_[2].let_in();
+    settle();
+    EXPECT_TRUE(reader.is_served());
+    EXPECT_FALSE(nodes_[0].has_visitor());
+}
+
+TEST_F(gate_of_a_cluster, keeps_servers_of_standbys_ready_for_their_promotion) {
+    main().min_standby_servers = 2;
+    grant(0);
+    auto [v, b] = served_newcomer(0);
+    give_back(*v);
+    pass(2s);
+    auto warm = nodes_[1].let_in();
+    settle();
+    renew();
+    view_.nodes[1].reads = cluster::read_quality::none;
+    grant(1);
+    EXPECT_TRUE(has_ready());
+}
+
+TEST_F(gate_of_a_cluster, refuses_at_once_while_waiting_is_not_expected_to_help) {
+    auto& held = newcomer();
+    doubt(write_mode::reject);
+    ASSERT_TRUE(held.sent_on);
+    EXPECT_EQ(held.sent_on->sqlstate, "57P03");
+    auto& late = newcomer();
+    ASSERT_TRUE(late.sent_on);
+    EXPECT_EQ(late.sent_on->sqlstate, "57P03");
+    EXPECT_NE(late.sent_on->detail.find("n1, n2, n3"), std::string::npos);
+}
+
+TEST_F(gate_of_a_cluster, holds_no_more_clients_than_it_may) {
+    main().hold_max_clients = 1;
+    auto& first = newcomer();
+    auto& second = newcomer();
+    EXPECT_TRUE(first.is_held());
+    ASSERT_TRUE(second.sent_on);
+    EXPECT_EQ(second.sent_on->sqlstate, "53300");
+}
+
+TEST_F(gate_of_a_cluster, counts_whom_it_holds) {
+    auto& v = newcomer();
+    EXPECT_EQ(board_->counts.held_clients.load(), 1U);
+    on(target::primary, [&](gate&) { v.withdraw(); });
+    EXPECT_EQ(board_->counts.held_clients.load(), 0U);
+}
+
+TEST_F(gate_of_a_cluster, sends_readers_to_standbys_only) {
+    grant(0);
+    for (int i = 0; i < 2; ++i) {
+        newcomer(target::standby);
+    }
+    nodes_[1].let_in();
+    nodes_[2].let_in();
+    EXPECT_FALSE(nodes_[0].has_visitor());
+}
+
+TEST_F(gate_of_a_cluster, sends_readers_that_only_prefer_standbys_to_the_primary_without_any) {
+    grant(0);
+    view_.nodes[1].reads = view_.nodes[2].reads = cluster::read_quality::none;
+    publish();
+    newcomer(target::prefer_standby);
+    EXPECT_TRUE(nodes_[0].has_visitor(patience));
+}
+
+TEST_F(gate_of_a_cluster, holds_readers_while_no_standby_can_be_read_from) {
+    grant(0);
+    view_.nodes[1].reads = view_.nodes[2].reads = cluster::read_quality::none;
+    publish();
+    auto& v = newcomer(target::standby);
+    EXPECT_TRUE(v.is_held());
+    view_.nodes[2].reads = cluster::read_quality::good;
+    publish();
+    nodes_[2].let_in();
+    settle();
+    EXPECT_TRUE(v.is_served());
+}
+
+TEST_F(gate_of_a_cluster, sends_a_reader_on_whose_standby_fails_before_it_is_served) {
+    grant(0);
+    auto& v = newcomer(target::standby);
+    const std::size_t first = nodes_[1].has_visitor() ? 1 : 2;
+    view_.nodes[first].reads = cluster::read_quality::none;
+    view_.nodes[first].state = node_state::down;
+    publish();
+    nodes_[3 - first].let_in();
+    settle();
+    ASSERT_TRUE(v.is_served());
+    EXPECT_EQ(v.server->node(), "n" + std::to_string(4 - first));
+}
+
+TEST_F(gate_of_a_cluster, lets_an_open_transaction_go_on_during_a_switchover_but_none_begin) {
+    grant(0);
+    const auto [v, b] = served_newcomer(0);
+    view_.primary.reset();
+    view_.writes = write_mode::hold;
+    view_.why = cluster::cause::switchover;
+    publish();
+    EXPECT_FALSE(may_begin(*v));
+    EXPECT_TRUE(on(target::primary, [v = v](gate&) { return v->server->may_continue(); }));
+    auto& late = newcomer();
+    EXPECT_TRUE(late.is_held());
+}
+
+TEST_F(gate_of_a_cluster, promises_in_its_welcome_what_its_target_is) {
+    parameter_set told;
+    told.set("in_hot_standby", "off");
+    grant(0);
+    const auto last_word = [&](target t) {
+        return on(t, [&](gate& g) {
+            g.learn_welcome(all_.settings.none(), told);
+            const auto text = *g.welcome_for(all_.settings.none().get());
+            return text.substr(text.rfind("in_hot_standby") + 15, 2);
+        });
+    };
+    EXPECT_EQ(last_word(target::primary), "of");
+    EXPECT_EQ(last_word(target::standby), std::string("on"));
+}
+
+class gate_without_a_cluster : public gate_scene {
+protected:
+    gate_without_a_cluster() {
+        snapshot_.databases["shop"].cluster.clear();
+        snapshot_.databases["shop"].host = nodes_[0].folder();
+        snapshot_.databases["shop"].port = scripted_postgres::port;
+    }
+};
+
+TEST_F(gate_without_a_cluster, is_one_pool) {
+    auto [v, b] = served_newcomer(0);
+    EXPECT_TRUE(v->is_served());
+    EXPECT_EQ(v->server->node(), "");
+}
+
+TEST_F(gate_without_a_cluster, serves_nobody_while_it_is_paused) {
+    auto [v, b] = served_newcomer(0);
+    on(target::primary, [](gate&) {});
+    on(target::primary, [this](gate&) { all_.workers.front()->set_paused("shop", true); });
+    give_back(*v);
+    EXPECT_TRUE(b.is_told_to_end());
+    auto& late = newcomer();
+    EXPECT_FALSE(nodes_[0].has_visitor());
+    b.end();
+    settle();
+    on(target::primary, [this](gate&) { all_.workers.front()->set_paused("shop", false); });
+    nodes_[0].let_in();
+    settle();
+    EXPECT_TRUE(late.is_served());
+}
+
+TEST_F(gate_without_a_cluster, sends_its_clients_on_when_a_reload_gives_the_database_a_cluster) {
+    pool().size = 1;
+    auto [v, b] = served_newcomer(0);
+    auto& waiting = newcomer();
+    snapshot_.databases["shop"].cluster = "main";
+    on(target::primary, [this](gate&) { all_.workers.front()->configure(snapshot_); });
+    EXPECT_TRUE(waiting.is_held());
+    grant(1);
+    nodes_[1].let_in();
+    settle();
+    ASSERT_TRUE(waiting.is_served());
+    EXPECT_EQ(waiting.server->node(), "n2");
+}
+
+}  // namespace
+}  // namespace pgweir::pool
