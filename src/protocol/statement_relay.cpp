@@ -653,6 +653,7 @@ statement_relay::step statement_relay::execute(const context& c) {
     c.ledger.sent(request::execute, origin::client, true);
     link_.server.begin({.server = &link_.server.use(decoy()),
                         .is_there = false,
+                        .deallocates = true,
                         .name = target,
                         .refers = bound.assumed(),
                         .portal = &bound});
@@ -680,6 +681,7 @@ statement_relay::step statement_relay::query(const context& c) {
     c.ledger.sent(request::query, origin::client, drops || target != nullptr);
     if (drops || target != nullptr) {
         server.begin({.server = target == nullptr ? nullptr : &server.use(decoy()),
+                      .deallocates = target != nullptr,
                       .name = target,
                       .refers = target == nullptr ? std::string{} : *target->key,
                       .drops_unnamed = drops,

@@ -179,6 +179,7 @@ public:
     struct change {
         held* server = nullptr;  // `there` becomes is_there
         bool is_there = false;
+        bool deallocates = false;                  // by running DEALLOCATE
         client_statements::named* name = nullptr;  // becomes `meaning`
         statement_ptr meaning{};
         std::string refers{};  // the name of the client that it used, should it fail
@@ -200,7 +201,6 @@ public:
     // what the server holds; all of it is forgotten then.
     [[nodiscard]] bool abandon();
 
-    [[nodiscard]] std::uint64_t segment() const noexcept { return segment_; }
     // Another client is served from now on, or the same one again.
     void begin_link() noexcept { ++link_; }
     // This link parses it: in a changed session it may mean something else than to those who share
@@ -210,6 +210,7 @@ public:
         return h.taint != 0 && h.taint != link_;
     }
 
+    [[nodiscard]] std::uint64_t segment() const noexcept { return segment_; }
     void end_segment() noexcept { ++segment_; }
     // Does the server's unnamed statement equal the client's? Set when a client comes.
     foreseen<bool> unnamed_is_ours{false};
@@ -229,7 +230,7 @@ private:
     std::vector<change> changes_;
     std::size_t head_ = 0;
     std::uint64_t segment_ = 0;
-};
     std::uint64_t link_ = 0;
+};
 
 }  // namespace pgweir::protocol

@@ -339,6 +339,16 @@ TEST_F(names_like_ours, do_not_close_ours) {
     EXPECT_EQ(heard(1), "3 Z(I)");
 }
 
+TEST_F(names_like_ours, cost_nobody_ours_when_sql_removes_them) {
+    before(0, 0, one + sync);
+    d.turn(1, 0, say_query("deallocate \"" + ours + "\""));
+    d.problems.clear();  // its client never had that name
+    (void)sent(0);
+    turn(0, 0, run_s + sync);
+    EXPECT_EQ(sent(0), "P#1 B#1 E S");
+    EXPECT_EQ(heard(0), "2 D(select 1) C Z(I)");
+}
+
 TEST_F(names_like_ours, may_be_a_client_s_own) {
     before(0, 0, one + sync);
     turn(1, 0, say_parse(ours, "select 2") + say_run(ours) + sync);
