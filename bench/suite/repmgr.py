@@ -221,6 +221,8 @@ class Cluster:
         """Makes a former primary a standby of the present one."""
         self._end_repmgrd(node, signal.SIGTERM)
         self.stop_server(node)
+        # pg_rewind reads the other's timeline from its last checkpoint.
+        self.ask(primary, "CHECKPOINT")
         self.repmgr(node, "node", "rejoin", "-d", self._conninfo(primary), "--force-rewind")
         self.start_repmgrd(node)
         self.wait_until(lambda: node.name in self.streaming(primary), 30, f"{node.name} streaming")
