@@ -9,6 +9,7 @@
 namespace pgweir::watch {
 namespace {
 
+using cluster::node_state;
 using cluster::write_mode;
 
 std::optional<std::size_t> index_of(const told_view& v, const std::string& name) {
