@@ -341,6 +341,9 @@ void prober::on_timeout() {
 
 void prober::fail(contact how, cluster::time_point asked, std::string error) {
     ++failures_;
+    if (how == contact::denied && error != std::exchange(denial_, error)) {
+        PGWEIR_LOG(warn, "{}: {}", label_, error);
+    }
     probe_outcome out;
     out.report.asked = asked;
     out.report.result = how;
