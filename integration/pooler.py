@@ -51,14 +51,23 @@ def _key(key):
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _value(key)
 
 
+def _is_array_of_tables(value):
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
+
+
 def toml(tables, path=()):
-    """The text of nested tables."""
-    lines = [f"{_key(k)} = {_value(v)}" for k, v in tables.items() if not isinstance(v, dict)]
+    """The text of nested tables, and of lists of tables."""
+    lines = [f"{_key(k)} = {_value(v)}" for k, v in tables.items()
+             if not isinstance(v, dict) and not _is_array_of_tables(v)]
     if path and (lines or not tables):
         lines.insert(0, "[" + ".".join(_key(p) for p in path) + "]")
     for key, value in tables.items():
         if isinstance(value, dict):
             lines.append(toml(value, (*path, key)))
+        elif _is_array_of_tables(value):
+            for row in value:
+                lines.append("[[" + ".".join(_key(p) for p in (*path, key)) + "]]")
+                lines.append(toml(row))
     return "\n".join(lines) + "\n"
 
 
