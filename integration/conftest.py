@@ -137,8 +137,8 @@ def pooler(base, request, databases):
         pytest.fail(f"no pgweir binary at {BINARY}: build it or set PGWEIR_BINARY")
     started = []
 
-    def start(cluster, over=None, databases=("shop",), environment=None, wait=True):
-        config = merged(default_config(cluster, databases), over or {})
+    def start(cluster, over=None, databases=("shop",), environment=None, wait=True, config=None):
+        config = merged(config or default_config(cluster, databases), over or {})
         process = Pooler(base / f"pooler{next(_numbers)}", config)
         started.append(process)
         return process.start(environment, wait)

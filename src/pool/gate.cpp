@@ -61,7 +61,11 @@ void gate::configure(const config::snapshot& snapshot) {
     removed_ = database == nullptr || forced != key_.role.empty() ||
                (database->cluster.empty() && is_for_reading());
     if (removed_) {
-        refuse_held({"3D000", "database \"" + key_.database + "\" is not configured", {}, {}});
+        while (!held_.empty()) {
+            auto& w = held_.front();
+            unhold(w);
+            w.on_refused(removal());
+        }
         return;
     }
     // Clients of a forced user share the pool, so what is said of one of them does not shape it.
@@ -78,6 +82,10 @@ void gate::configure(const config::snapshot& snapshot) {
         open_branches(snapshot);
     }
     send_on();
+}
+
+connect_failure gate::removal() const {
+    return {"3D000", "database \"" + key_.database + "\" is not configured", {}, {}};
 }
 
 void gate::attach(const config::snapshot& snapshot, const config::database_settings& database) {
@@ -301,10 +309,10 @@ slice* gate::route_read(const waiter& w) {
 }
 
 lease gate::acquire(waiter& w, const settings_ptr& wanted) {
+    w.origin_ = this;
     if (board_ == nullptr) {
         return current_->acquire(w, wanted);
     }
-    w.origin_ = this;
     slice* s = current_;
     if (is_for_reading()) {
         s = route_read(w);
@@ -383,8 +391,7 @@ void gate::on_withdrawn(waiter& w) noexcept { unhold(w); }
 
 void gate::take_back(waiter& w) {
     if (removed_) {
-        return w.on_refused(
-            {"3D000", "database \"" + key_.database + "\" is not configured", {}, {}});
+        return w.on_refused(removal());
     }
     slice* s = current_;
     if (board_ != nullptr && is_for_reading()) {

@@ -464,7 +464,7 @@ void server::clean() {
     }
     if (state_ == phase::cleaning) {
         // Shared statements stay; those under names of clients cannot be told apart from them.
-        const bool all = marks_.has_statements ||
+        const bool all = marks_.hides_statements() ||
                          slice_->pool().clean == config::cleaning::always ||
                          slice_->pool().mode == config::pool_mode::session;
         ask(preparation_sql(all ? cleansing::all : cleansing::session, next_settings_.get(),
@@ -486,10 +486,6 @@ void server::read_own() {
                 PGWEIR_LOG(err, "server {}: unexpected message while {}, closing", id_,
                            metrics::to_string(state_));
                 return close(ending::at_once);
-            }
-            if (step.why == protocol::backend_stream::stop::fatal) {
-                data.remove_prefix(data.size());  // on_error() has seen it
-                break;
             }
             if (step.why == protocol::backend_stream::stop::known) {
                 skip_known();

@@ -108,6 +108,7 @@ std::shared_ptr<statement> statement_store::make(std::string_view body) {
     made->deallocates = may_deallocate(text);
     made->changes_parsing = !leaves_parsing_alone(text);
     made->effect = names_session_state(text);
+    made->control = control_of(text);
     return made;
 }
 
@@ -133,10 +134,11 @@ statement_ptr statement_store::intern(const std::shared_ptr<const void>& scope,
 
 statement_ptr statement_store::make_private(std::string_view body) { return make(body); }
 
-statement_ptr statement_store::make_unshared() {
+statement_ptr statement_store::make_unshared(transaction_control control) {
     auto made = make();
     // Its text is not looked at.
     made->deallocates = made->changes_parsing = true;
+    made->control = control;
     made->effect = text_effect::settings;
     return made;
 }

@@ -5,6 +5,7 @@
 #include "pgweir/protocol/frontend_stream.hpp"
 #include "pgweir/protocol/message_writer.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace pgweir::protocol {
@@ -90,6 +91,7 @@ statement_relay::statement_relay(const link& l, const session_marks& marks) : li
                       marks.unnamed_count == link_.client->unnamed_count();
     const bool neither = !has_unnamed() && marks.unnamed_owner == 0;
     link_.server.unnamed_is_ours = foreseen<bool>{same || neither};
+    link_.server.begin_link();
 }
 
 client_statements& statement_relay::mine() {
@@ -210,6 +212,9 @@ statement_relay::maybe_step statement_relay::make_ready(const context& c, const 
     if (h.there.must_wait(server.segment())) {
         return step{kind::wait, {}, 0};
     }
+    if (h.there.assumed() && server.is_stale(h)) {
+        return close_shared(c, h);
+    }
     if (h.there.assumed()) {
         // A limit that was lowered may leave more than it allows.
         return link_.limit != 0 && server.size() > link_.limit ? make_room(c) : std::nullopt;
@@ -217,10 +222,7 @@ statement_relay::maybe_step statement_relay::make_ready(const context& c, const 
     if (auto made_room = make_room(c)) {
         return made_room;
     }
-    if (has_changed_session(c)) {
-        // Here and now it may mean something else than to those who share it: it must go.
-        c.marks.dirty = c.marks.has_statements = true;
-    }
+    server.note_parse(h, s != decoy() && has_changed_session(c));
     c.ledger.sent(request::parse, origin::pooler, true);
     server.begin({.server = &h, .is_there = true});
     ++link_.counts.server_parses;
@@ -307,12 +309,41 @@ void statement_relay::note_run() noexcept {
     doubt_ = doubt_ || bound_changes_;
 }
 
+// What a text may do to the transaction, if anybody is going to ask. None: it begins at `at`, and
+// its end is not in sight.
+transaction_control statement_relay::control_in(const context& c,
+                                                std::optional<std::string_view> text,
+                                                std::size_t at) const noexcept {
+    if (!link_.follows_transactions) {
+        return transaction_control::none;
+    }
+    return text ? control_of(*text)
+                : study_beginning(c.head.substr(std::min(at, c.head.size()), peek_size));
+}
+
+void statement_relay::note_portal(std::string_view portal) noexcept {
+    if (portal.empty()) {
+        unnamed_portal_ = bound_control_;
+    } else {
+        named_portals_ = either(named_portals_, bound_control_);
+    }
+}
+
+transaction_control statement_relay::control_of_portal(const context& c) const noexcept {
+    if (!link_.follows_transactions) {
+        return transaction_control::none;
+    }
+    const bool is_unnamed = c.head.size() > header_size && c.head[header_size] == '\0';
+    return is_unnamed ? unnamed_portal_ : named_portals_;
+}
+
 // --- Parse
 
 statement_relay::step statement_relay::parse(const context& c) {
     const auto name = cstr_at(c.head, header_size);
     if (!name || is_void(c)) {
         c.marks.permanent = c.marks.permanent || !name;  // whatever its name is, it is not ours
+        unshared_control_ = name ? unshared_control_ : transaction_control::mixed;
         return raw(c, request::parse);
     }
     if (name->empty()) {
@@ -320,6 +351,9 @@ statement_relay::step statement_relay::parse(const context& c) {
     }
     if (link_.limit == 0) {
         c.marks.dirty = c.marks.has_statements = true;
+        const auto text_at = header_size + name->size() + 1;
+        const auto text = c.is_whole() ? cstr_at(c.head, text_at) : std::nullopt;
+        unshared_control_ = either(unshared_control_, control_in(c, text, text_at));
         return raw(c, request::parse);
     }
     auto* known = find(*name);
@@ -345,7 +379,7 @@ statement_relay::step statement_relay::parse(const context& c) {
     if (h.there.assumed()) {
         // In a failed transaction it would be refused; and whether it is one is not known while
         // something is outstanding that may begin, end or fail one.
-        if (c.status == 'E' || c.ledger.boundaries() != 0) {
+        if (c.status == 'E' || c.ledger.boundaries() != 0 || h.taint != 0) {
             return close_shared(c, h);
         }
         c.ledger.sent(request::known_parse, origin::client, true);
@@ -357,6 +391,7 @@ statement_relay::step statement_relay::parse(const context& c) {
     if (auto made_room = make_room(c)) {
         return *made_room;
     }
+    server.note_parse(h, false);
     c.ledger.sent(request::parse, origin::client, true);
     server.begin({.server = &h, .is_there = true, .name = &define(*name, *what), .meaning = what});
     ++link_.counts.client_parses;
@@ -383,7 +418,9 @@ statement_relay::step statement_relay::parse_long(const context& c, std::string_
     if (auto made_room = make_room(c)) {
         return *made_room;
     }
-    const auto what = link_.store.make_unshared();
+    const auto text_at = header_size + name.size() + 1;
+    const auto text = c.is_whole() ? cstr_at(c.head, text_at) : std::nullopt;
+    const auto what = link_.store.make_unshared(control_in(c, text, text_at));
     const auto s = rename(c, header_size, name, what->name);
     if (s.what == kind::replace) {
         c.ledger.sent(request::parse, origin::client, true);
@@ -415,6 +452,7 @@ statement_relay::step statement_relay::parse_unnamed(const context& c) {
     // Without names it is not looked at; there may be some when it is run.
     unnamed_deallocates_ = !has_names() || !text || may_deallocate(*text);
     unnamed_seen_in_ = link_.server.segment();
+    unnamed_control_ = control_in(c, text, header_size + 1);
     c.marks.unnamed_owner = link_.self;
     c.marks.unnamed_count = 0;  // not known to be there yet
     c.ledger.sent(request::parse, origin::client, true);
@@ -462,6 +500,7 @@ statement_relay::step statement_relay::refer(
             ++what->binds;
             c.marks.add(what->effect);
             note_bound(what->deallocates, what->changes_parsing);
+            bound_control_ = what->control;
         }
     }
     return s;
@@ -501,6 +540,7 @@ statement_relay::step statement_relay::refer_unnamed(const context& c,
         unnamed_target_ = target == nullptr ? std::string{} : *target->key;
         unnamed_seen_in_ = server.segment();
         unnamed_changes_ = note_text(text);
+        unnamed_control_ = control_in(c, text, 0);
         // The name may have come or gone since: whichever text the server has, it may be the wrong.
         if (diverted || !deallocated_name(text).empty()) {
             return restore_unnamed(c, diverted ? diverted->bytes : ours);
@@ -512,6 +552,7 @@ statement_relay::step statement_relay::refer_unnamed(const context& c,
     }
     if (r == request::bind) {
         note_bound(unnamed_deallocates_, unnamed_changes_);
+        bound_control_ = unnamed_control_;
     }
     sent_reference(c, r, {}, portal, unnamed_target_);
     return {};
@@ -523,9 +564,17 @@ statement_relay::step statement_relay::bind(const context& c) {
     const auto name = portal ? cstr_at(c.head, name_at) : std::nullopt;
     if (!name || is_void(c)) {
         c.marks.permanent = c.marks.permanent || !name;
+        if (!name) {
+            unnamed_portal_ = named_portals_ = transaction_control::mixed;
+        }
         return raw(c, request::bind);
     }
-    return refer(c, request::bind, name_at, *name, *portal);
+    bound_control_ = unshared_control_;  // one from an SQL PREPARE controls nothing
+    const auto s = refer(c, request::bind, name_at, *name, *portal);
+    if (s.what == kind::pass || s.what == kind::replace) {
+        note_portal(*portal);
+    }
+    return s;
 }
 
 statement_relay::step statement_relay::describe(const context& c) {
@@ -618,20 +667,24 @@ statement_relay::maybe_step statement_relay::deallocate(const context& c,
 
 statement_relay::step statement_relay::execute(const context& c) {
     note_run();
+    const auto run = [this, &c] {
+        c.ledger.sent(request::execute, origin::client, false, control_of_portal(c));
+        return step{};
+    };
     if (portals_.empty() || is_void(c)) {
-        return raw(c, request::execute);
+        return run();
     }
     const auto portal = cstr_at(c.head, header_size);
     const auto known = portal ? portals_.find(significant(*portal)) : portals_.end();
     if (known == portals_.end()) {
-        return raw(c, request::execute);
+        return run();
     }
     auto& bound = known->second;
     if (bound.must_wait(link_.server.segment())) {
         return {kind::wait, {}, 0};
     }
     if (bound.assumed().empty()) {
-        return raw(c, request::execute);
+        return run();
     }
     auto* target = find(bound.assumed());
     if (target != nullptr && target->what.must_wait(link_.server.segment())) {
@@ -651,6 +704,7 @@ statement_relay::step statement_relay::execute(const context& c) {
     c.ledger.sent(request::execute, origin::client, true);
     link_.server.begin({.server = &link_.server.use(decoy()),
                         .is_there = false,
+                        .deallocates = true,
                         .name = target,
                         .refers = bound.assumed(),
                         .portal = &bound});
@@ -675,9 +729,11 @@ statement_relay::step statement_relay::query(const context& c) {
         }
     }
     const bool drops = has_unnamed();
-    c.ledger.sent(request::query, origin::client, drops || target != nullptr);
+    c.ledger.sent(request::query, origin::client, drops || target != nullptr,
+                  control_in(c, text, header_size));
     if (drops || target != nullptr) {
         server.begin({.server = target == nullptr ? nullptr : &server.use(decoy()),
+                      .deallocates = target != nullptr,
                       .name = target,
                       .refers = target == nullptr ? std::string{} : *target->key,
                       .drops_unnamed = drops,

@@ -104,6 +104,7 @@ void client::on_server(pool::lease server) try {
 void client::begin_link(pool::lease server) {
     lease_ = std::move(server);
     retains_ = gate_->has_cluster() && !is_session();
+    lease_->backend().hold_fatal(retains_);
     if (retains_) {
         lease_->retained().clear();
     }
@@ -118,7 +119,8 @@ void client::begin_link(pool::lease server) {
                               .settings = &settings_->parsing,
                               .self = id_,
                               .limit = gate_->pool().max_prepared_statements,
-                              .counts = traffic},
+                              .counts = traffic,
+                              .follows_transactions = retains_},
                              lease_->marks());
     }
     enter(phase::active);

@@ -10,6 +10,8 @@ namespace pgweir::watch {
 struct probe_intervals {
     cluster::duration check{};  // pace::normal
     cluster::duration quick{};  // pace::quick
+
+    friend bool operator==(const probe_intervals&, const probe_intervals&) = default;
 };
 
 // `begun`: the last probe of the node; no_time: there was none. In the past: now. What is asked for

@@ -39,6 +39,10 @@ public:
     constexpr void remove(part p) noexcept { bits_ &= ~bit(p); }
     [[nodiscard]] constexpr bool has(part p) const noexcept { return (bits_ & bit(p)) != 0; }
     friend constexpr bool operator==(part_set, part_set) noexcept = default;
+    friend constexpr part_set operator|(part_set a, part_set b) noexcept {
+        a.bits_ |= b.bits_;
+        return a;
+    }
 
 private:
     static constexpr unsigned bit(part p) noexcept { return 1U << static_cast<unsigned>(p); }

@@ -111,6 +111,7 @@ private:
         base::time_point back = base::no_time;  // readable again since; no_time: always was
     };
 
+    [[nodiscard]] connect_failure removal() const;
     void attach(const config::snapshot& snapshot, const config::database_settings& database);
     void detach();
     void open_branches(const config::snapshot& snapshot);

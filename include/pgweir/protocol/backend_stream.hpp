@@ -38,11 +38,9 @@ public:
         turned,  // what follows has another destination: handle `size` bytes, call again
         known,   // the next reply is one that the server does not send: ledger::answer_known()
         named,   // `size` ends with an ErrorResponse, of `error` bytes, that names our statements
+        fatal,   // behind `size` is a FATAL error of `error` bytes, not in the ledger: see below
         ready,   // `size` ends with a ReadyForQuery, and more is owed: look at status, call again
         idle,    // the same, and it settled the ledger
-        // Behind `size` is an ErrorResponse of `error` bytes with which the server ends the
-        // connection. It answers nothing that was asked, so the ledger does not know of it.
-        fatal,
         violation,  // the bytes behind `size` do not answer what was asked: close the connection
     };
     struct step {
@@ -60,6 +58,10 @@ public:
               session_marks& marks,
               bool has_client,
               backend_listener& listener);
+
+    // The client may outlive this server: a FATAL error to it is not passed on, but reported as
+    // `fatal`. Nothing follows it.
+    void hold_fatal(bool held) noexcept { holds_fatal_ = held; }
 
     // Transaction status of the last ReadyForQuery: 'I', 'T' or 'E'.
     [[nodiscard]] char status() const noexcept { return status_; }
@@ -79,6 +81,7 @@ private:
 
     std::uint32_t remain_ = 0;
     bool remain_to_client_ = false;
+    bool holds_fatal_ = false;
     char status_ = 'I';
     bool unread_ = false;  // see ledger::settlement, of the last error
 };

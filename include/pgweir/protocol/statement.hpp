@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pgweir/protocol/session_marks.hpp"
+#include "pgweir/protocol/transaction_end.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -27,6 +28,7 @@ struct statement {
     bool deallocates = false;                // running it may remove prepared statements
     bool changes_parsing = false;            // running it may change what another text means
     text_effect effect = text_effect::none;  // on the session that runs it
+    transaction_control control = transaction_control::none;  // of its transaction
     // Every setting that parsing can see: literals are folded, and names looked up, when a
     // statement is parsed. Kept so that its address stays taken.
     std::shared_ptr<const void> scope;
@@ -60,7 +62,7 @@ public:
     // client that prepares afterwards must not meet the old one.
     void retire_all() noexcept { known_.clear(); }
     // A statement that nobody else can share and whose text is not kept.
-    [[nodiscard]] statement_ptr make_unshared();
+    [[nodiscard]] statement_ptr make_unshared(transaction_control control);
 
     // Calls `visit` with each that somebody holds.
     template <class Visitor>

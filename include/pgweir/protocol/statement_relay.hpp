@@ -67,6 +67,9 @@ public:
         std::uint64_t self;        // of the client; no other has ever had it
         std::size_t limit;         // named statements the server may hold; 0: none are shared
         metrics::traffic& counts;  // of statements: hits, repairs, parses, binds
+        // The client may outlive the server: the ledger is told what each request may do to the
+        // transaction.
+        bool follows_transactions = false;
     };
     struct step {
         enum class kind : std::uint8_t {
@@ -151,6 +154,11 @@ private:
     bool note_text(std::string_view text) noexcept;
     void note_bound(bool deallocates, bool changes_parsing) noexcept;
     void note_run() noexcept;
+    [[nodiscard]] transaction_control control_in(const context& c,
+                                                 std::optional<std::string_view> text,
+                                                 std::size_t at) const noexcept;
+    void note_portal(std::string_view portal) noexcept;
+    [[nodiscard]] transaction_control control_of_portal(const context& c) const noexcept;
 
     link link_;
     bool first_ = true;
@@ -162,6 +170,13 @@ private:
     bool unnamed_changes_ = false;                  // (that it may change what a text means)
     bool bound_deallocates_ = false;                // the same of any portal of this link
     bool bound_changes_ = false;
+    // What these may do to the transaction: the unnamed statement, all that went to this server
+    // under the client's own names, the one that was bound last, the unnamed portal, all others.
+    transaction_control unnamed_control_ = transaction_control::none;
+    transaction_control unshared_control_ = transaction_control::none;
+    transaction_control bound_control_ = transaction_control::none;
+    transaction_control unnamed_portal_ = transaction_control::none;
+    transaction_control named_portals_ = transaction_control::none;
     std::string unnamed_target_;  // the name that running the unnamed statement deallocates
     // ... and running a portal, of those that were ever bound to such a statement on this link.
     std::map<std::string, foreseen<std::string>, std::less<>> portals_;

@@ -45,6 +45,13 @@ enum class transaction_control : std::uint8_t {
     return c == transaction_control::commits || c == transaction_control::mixed ||
            c == transaction_control::may_commit;
 }
+// What is one of these, without knowing which.
+[[nodiscard]] constexpr transaction_control either(transaction_control a,
+                                                   transaction_control b) noexcept {
+    return a == b || b == transaction_control::none ? a
+           : a == transaction_control::none         ? b
+                                                    : transaction_control::mixed;
+}
 
 // Never says that a text cannot commit, or that it cannot begin a block, when it can, but that a
 // BEGIN is not found behind a string constant that ends elsewhere than the standard says

@@ -38,7 +38,11 @@ struct order_outcome {
 // does not exist while no cluster is configured, and begins with the first one.
 class watcher {
 public:
-    watcher();
+    // Called on the watch thread with each publication on a board.
+    using view_listener =
+        std::function<void(const std::string& cluster, const cluster::view_ptr& view)>;
+
+    explicit watcher(view_listener changed = {});
     ~watcher();  // stops
     watcher(const watcher&) = delete;
     watcher& operator=(const watcher&) = delete;

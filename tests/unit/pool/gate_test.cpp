@@ -122,7 +122,7 @@ TEST_F(gate_of_a_cluster, keeps_servers_of_standbys_ready_for_their_promotion) {
     grant(0);
     auto [v, b] = served_newcomer(0);
     give_back(*v);
-    pass(2s);
+    pass(1s);
     auto warm = nodes_[1].let_in();
     settle();
     renew();

@@ -278,6 +278,33 @@ TEST(backend_error, that_names_a_statement_of_ours_is_shown) {
 
 // --- the end of a query
 
+TEST(backend_error, that_is_fatal_is_held_where_the_client_goes_on) {
+    auto r = owing({request::query});
+    r.server_stream.hold_fatal(true);
+    const auto rows = server_message('T') + server_message('D');
+    const auto fatal = server_message('!');
+    const auto step = r.server_stream.scan(rows + fatal, r.owed, r.marks, true, r);
+    EXPECT_EQ(step.why, stop::fatal);
+    EXPECT_EQ(step.size, rows.size());
+    EXPECT_EQ(step.error, fatal.size());
+    EXPECT_FALSE(r.owed.front().failed);
+}
+
+TEST(backend_error, that_is_fatal_is_held_for_its_end) {
+    auto r = owing({request::query});
+    r.server_stream.hold_fatal(true);
+    const auto fatal = server_message('!');
+    const auto cut = std::string_view{fatal}.substr(0, fatal.size() - 1);
+    EXPECT_EQ(r.server_stream.scan(cut, r.owed, r.marks, true, r).why, stop::held);
+}
+
+TEST(backend_error, that_is_not_fatal_is_passed_on_all_the_same) {
+    auto r = owing({request::query});
+    r.server_stream.hold_fatal(true);
+    r.server(server_message('E') + server_message('Z'));
+    EXPECT_EQ(r.to_client, server_message('E') + server_message('Z'));
+}
+
 TEST(ready_for_query, is_reported_with_its_status_while_more_is_owed) {
     auto r = owing({request::query, request::query});
     r.server(server_message('C') + server_message('z'));

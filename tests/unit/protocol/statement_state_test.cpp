@@ -172,7 +172,7 @@ TEST_F(client_names, are_those_that_the_failed_request_used) {
 TEST_F(client_names, tie_it_while_a_text_is_not_kept) {
     know("a", make("select 1"));
     EXPECT_FALSE(client.is_tied());
-    auto& n = know("b", store.make_unshared());
+    auto& n = know("b", store.make_unshared(transaction_control::none));
     client.tie();
     EXPECT_TRUE(client.is_tied());
     n.what.set(nullptr);
@@ -181,7 +181,7 @@ TEST_F(client_names, tie_it_while_a_text_is_not_kept) {
 
 TEST_F(client_names, of_texts_that_are_not_kept_go_with_their_server) {
     know("a", make("select 1"));
-    know("b", store.make_unshared());
+    know("b", store.make_unshared(transaction_control::none));
     client.tie();
     client.untie();
     EXPECT_FALSE(client.is_tied());
@@ -314,6 +314,34 @@ TEST_F(held_by_server, is_still_what_was_not_closed_for_an_error) {
     server.begin({.server = &server.use(s), .is_there = false});
     server.finish({.skipped = 1}, client, marks);
     EXPECT_EQ(server.size(), 1U);
+}
+
+TEST_F(held_by_server, is_not_what_a_deallocate_removed) {
+    const auto s = hold("select 1");
+    server.begin({.server = &server.use(s), .is_there = false, .deallocates = true});
+    marks.deallocated = 1;
+    server.finish({.done = 1}, client, marks);
+    EXPECT_EQ(server.size(), 0U);
+    EXPECT_FALSE(marks.hides_statements());
+}
+
+// The portal was closed by SQL, and another one declared under its name.
+TEST_F(held_by_server, is_still_what_was_not_removed_as_the_tag_tells) {
+    const auto s = hold("select 1");
+    server.begin({.server = &server.use(s), .is_there = false, .deallocates = true});
+    server.finish({.done = 1}, client, marks);
+    EXPECT_EQ(server.size(), 1U);
+}
+
+TEST_F(held_by_server, is_stale_for_another_link_than_the_one_that_changed_its_session) {
+    auto& h = server.use(make("select 1"));
+    server.begin_link();
+    server.note_parse(h, true);
+    EXPECT_FALSE(server.is_stale(h));
+    server.begin_link();
+    EXPECT_TRUE(server.is_stale(h));
+    server.note_parse(h, false);
+    EXPECT_FALSE(server.is_stale(h));
 }
 
 TEST_F(held_by_server, is_nothing_once_all_was_deallocated) {

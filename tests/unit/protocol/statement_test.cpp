@@ -114,7 +114,7 @@ TEST(statement_message, is_the_parse_under_its_name) {
 
 TEST(unshared_statement, keeps_no_text_and_may_do_anything) {
     statement_store store{0};
-    const auto s = store.make_unshared();
+    const auto s = store.make_unshared(transaction_control::none);
     EXPECT_EQ(s->parse, "");
     EXPECT_EQ(s->body(), "");
     EXPECT_TRUE(s->deallocates);

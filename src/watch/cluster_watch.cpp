@@ -1,0 +1,303 @@
+// The nodes of a cluster, and what happens to them.
+#include "watch/cluster_watch.hpp"
+
+#include "pgweir/base/log.hpp"
+
+#include <boost/asio/post.hpp>
+
+#include <algorithm>
+#include <utility>
+
+namespace pgweir::watch {
+namespace {
+
+using base::steady;
+using cluster::no_time;
+
+constexpr cluster::duration between_smells = std::chrono::milliseconds{50};
+
+cluster::arbiter_settings rules_of(const config::cluster_settings& s) {
+    cluster::arbiter_settings out;
+    out.check_interval = s.check_interval;
+    out.quick_interval = s.quick_interval;
+    out.lease = s.lease;
+    out.conflict_hold = s.conflict_hold;
+    out.partition_grace = s.partition_grace;
+    out.rogue_after = s.rogue_after;
+    out.follower_silence = s.follower_silence;
+    out.guard = static_cast<cluster::isolation_guard>(s.guard);
+    out.start = static_cast<cluster::cold_start>(s.start);
+    out.system_identifier = s.system_identifier;
+    return out;
+}
+
+// The two enums are one list, in the configuration's words and in the arbiter's.
+static_assert(static_cast<int>(config::isolation_guard::reject) ==
+              static_cast<int>(cluster::isolation_guard::reject));
+static_assert(static_cast<int>(config::cold_start::self) ==
+              static_cast<int>(cluster::cold_start::self));
+
+probe_settings probing_of(const config::cluster_settings& s, const config::tcp_settings& tcp) {
+    return {.user = s.monitor_user,
+            .password = s.monitor_password,
+            .database = s.monitor_database,
+            .uses_repmgr = s.how == config::discovery::repmgr,
+            .connect_timeout = s.connect_timeout,
+            .probe_timeout = s.probe_timeout,
+            .intervals = {.check = s.check_interval, .quick = s.quick_interval},
+            .keepalive_idle = tcp.keepalive_idle,
+            .tcp_user_timeout = tcp.user_timeout};
+}
+
+}  // namespace
+
+cluster_watch::cluster_watch(surroundings around,
+                             std::shared_ptr<cluster::board> board,
+                             std::shared_ptr<smell_inbox> inbox,
+                             const config::cluster_settings& settings,
+                             const config::tcp_settings& tcp,
+                             std::string state_path,
+                             loaded_state loaded)
+    : around_{around},
+      board_{std::move(board)},
+      inbox_{std::move(inbox)},
+      settings_{settings},
+      tcp_{tcp},
+      rules_{rules_of(settings)},
+      state_path_{std::move(state_path)},
+      state_error_{std::move(loaded.error)},
+      decision_timer_{around.io},
+      smell_timer_{around.io} {
+    if (state_error_.empty()) {
+        saved_ = loaded.state;
+        judge_.emplace(rules_, std::vector<cluster::member>{}, std::move(loaded.state));
+    }
+    set_nodes(configured_nodes(settings_));
+    warn_of_two_nodes();
+    decide();
+}
+
+cluster_watch::~cluster_watch() {
+    board_->primary.store({});
+    for (auto& n : nodes_) {
+        retire(std::move(n));
+    }
+    auto last = std::make_shared<cluster::published_view>();
+    last->serial = ++serial_;
+    last->summary = "the cluster is not watched any more";
+    board_->publish(std::move(last));
+}
+
+void cluster_watch::configure(const config::cluster_settings& settings,
+                              const config::tcp_settings& tcp) {
+    const bool had_two = nodes_.size() == 2;
+    settings_ = settings;
+    tcp_ = tcp;
+    rules_ = rules_of(settings);
+    std::vector<known_node> known;
+    for (const auto& n : nodes_) {
+        known.push_back(n->known);
+    }
+    set_nodes(reconfigure(known, settings_));
+    for (const auto& n : nodes_) {
+        n->probing->configure(probing_of(settings_, tcp_));
+    }
+    if (!had_two) {
+        warn_of_two_nodes();
+    }
+    decide();
+}
+
+void cluster_watch::warn_of_two_nodes() const {
+    if (nodes_.size() == 2 && settings_.how == config::discovery::fixed) {
+        PGWEIR_LOG(warn,
+                   "cluster {} has two nodes: if the network between them fails, both may be "
+                   "primaries, and pgweir follows the one it sees. Only synchronous replication "
+                   "or a third node prevents that",
+                   settings_.name);
+    }
+}
+
+// ---- Nodes
+
+// A node is known by its name while it stays at its address. One that has moved is another server
+// until it has been asked: nothing that is known of the old one counts, and no connection to it.
+void cluster_watch::set_nodes(std::vector<known_node> wanted) {
+    auto old = std::exchange(nodes_, {});
+    auto old_evidence = std::exchange(evidence_, {});
+    for (auto& known : wanted) {
+        const auto same = std::ranges::find_if(old, [&](const std::shared_ptr<node>& n) {
+            return n != nullptr && n->known.name == known.name && n->known.host == known.host &&
+                   n->known.port == known.port;
+        });
+        if (same != old.end()) {
+            const auto i = static_cast<std::size_t>(same - old.begin());
+            (*same)->known = std::move(known);
+            nodes_.push_back(std::exchange(*same, nullptr));
+            evidence_.push_back(std::move(old_evidence[i]));
+        } else {
+            nodes_.push_back(make_node(std::move(known)));
+            evidence_.emplace_back();
+        }
+    }
+    for (auto& n : old) {
+        if (n != nullptr) {
+            if (judge_ && judge_->state().granted == n->known.name) {
+                board_->primary.store({});
+            }
+            retire(std::move(n));
+        }
+    }
+    configure_arbiter();
+}
+
+std::shared_ptr<cluster_watch::node> cluster_watch::make_node(known_node known) {
+    auto made = std::make_shared<node>();
+    auto& n = *made;
+    n.known = std::move(known);
+    n.probing = std::make_unique<prober>(
+        around_.io, around_.names, "cluster " + settings_.name + ", node " + n.known.name,
+        n.known.host, n.known.port, probing_of(settings_, tcp_),
+        prober::handlers{
+            .probed = [this, &n](probe_outcome outcome) { on_probed(n, std::move(outcome)); },
+            .resolved =
+                [this, &n](std::vector<std::string> addresses) {
+                    on_resolved(n, std::move(addresses));
+                }});
+    n.probing->start();
+    return made;
+}
+
+// Its prober may be the one that called.
+void cluster_watch::retire(std::shared_ptr<node> old) {
+    old->link->reads.store({});
+    old->probing->stop();
+    boost::asio::post(around_.io, [old = std::move(old)] {});
+}
+
+void cluster_watch::configure_arbiter() {
+    if (judge_) {
+        judge_->configure(rules_, members());
+    }
+}
+
+std::vector<cluster::member> cluster_watch::members() const {
+    std::vector<cluster::member> out;
+    for (const auto& n : nodes_) {
+        auto hosts = n->addresses;
+        hosts.push_back(n->known.host);
+        out.push_back({.name = n->known.name,
+                       .hosts = std::move(hosts),
+                       .port = n->known.port,
+                       .repmgr_id = n->known.repmgr_id});
+    }
+    return out;
+}
+
+std::size_t cluster_watch::index_of(const node& n) const {
+    return static_cast<std::size_t>(std::ranges::find(nodes_, &n, &std::shared_ptr<node>::get) -
+                                    nodes_.begin());
+}
+
+std::vector<std::string> cluster_watch::names() const {
+    std::vector<std::string> out;
+    for (const auto& n : nodes_) {
+        out.push_back(n->known.name);
+    }
+    return out;
+}
+
+// ---- What happens
+
+void cluster_watch::on_probed(node& n, probe_outcome outcome) {
+    const auto i = index_of(n);
+    evidence_[i].apply(outcome.report);
+    n.error = std::move(outcome.error);
+    if (outcome.report.result == cluster::contact::answered) {
+        n.took = outcome.took;
+    }
+    // Whatever ended this connection may have changed the roles of all.
+    if (outcome.report.result == cluster::contact::reset) {
+        recheck();
+    }
+    if (outcome.addresses) {
+        discover_from(i, *outcome.addresses);
+    }
+    decide();
+}
+
+void cluster_watch::on_resolved(node& n, std::vector<std::string> addresses) {
+    n.addresses = std::move(addresses);
+    configure_arbiter();
+}
+
+// The served primary knows best. Before there is one, anybody who is not discredited may add a
+// node: a first grant must not be given by a majority of the few that the configuration names.
+void cluster_watch::discover_from(std::size_t i, const std::vector<node_address>& told) {
+    if (settings_.how != config::discovery::repmgr || !judge_) {
+        return;
+    }
+    const auto& view = judge_->view();
+    const bool is_primary = view.primary == i;
+    if (!is_primary && (view.primary || (i < view.nodes.size() && view.nodes[i].cut))) {
+        return;
+    }
+    std::vector<known_node> known;
+    for (const auto& n : nodes_) {
+        known.push_back(n->known);
+    }
+    auto wanted = discover(known, told, is_primary);
+    if (wanted != known) {
+        set_nodes(std::move(wanted));
+    }
+}
+
+void cluster_watch::recheck() {
+    for (const auto& n : nodes_) {
+        n->probing->probe_soon();
+    }
+}
+
+void cluster_watch::on_smell() {
+    if (std::exchange(is_smell_due_, true)) {
+        return;
+    }
+    const auto due = smelled_at_ == no_time ? cluster::duration::zero()
+                                            : smelled_at_ + between_smells - steady::now();
+    call_after(smell_timer_, due, &cluster_watch::look_into_inbox);
+}
+
+void cluster_watch::call_after(boost::asio::steady_timer& timer,
+                               cluster::duration after,
+                               void (cluster_watch::*what)()) {
+    timer.expires_after(std::max(after, cluster::duration::zero()));
+    timer.async_wait([this, what, alive = std::weak_ptr{alive_}](auto error) {
+        if (!error && !alive.expired()) {
+            (this->*what)();
+        }
+    });
+}
+
+void cluster_watch::look_into_inbox() {
+    is_smell_due_ = false;
+    smelled_at_ = steady::now();
+    const auto found = inbox_->take();
+    for (std::size_t i = 0; i < nodes_.size(); ++i) {
+        for (const auto& e : found.entries) {
+            if (e.node != nodes_[i]->known.name) {
+                continue;
+            }
+            evidence_[i].note_smell(e.smelled);
+            if (e.in_recovery != no_time) {
+                evidence_[i].note_recovery(e.in_recovery);
+            }
+        }
+        if (found.is_incomplete) {
+            evidence_[i].note_smell(smelled_at_);
+        }
+    }
+    recheck();
+    decide();
+}
+
+}  // namespace pgweir::watch
