@@ -613,16 +613,16 @@ void client::survive(std::string_view last_words) {
     const auto said = last_words.empty()
                           ? protocol::error_fields{}
                           : protocol::parse_error(last_words.substr(protocol::header_size));
-    const auto detail =
-        "Node " + server.node() + " was lost" +
-        (said.message.empty() ? std::string{"."} : ": " + std::string{said.message} + ".");
+    const auto where = "node " + server.node() + ", epoch " + std::to_string(gate_->epoch());
+    const auto detail = "Lost was " + where + (said.message.empty() ? "." : ": ") +
+                        (said.message.empty() ? "" : std::string{said.message} + ".");
     std::string rolled_back;
     protocol::append_error(
         rolled_back,
         {.severity = "ERROR",
          .sqlstate = said.sqlstate.empty() ? "08006" : said.sqlstate,
          .message = said.message.empty() ? "the server connection was lost" : said.message,
-         .detail = "The transaction was rolled back: node " + server.node() + " was lost.",
+         .detail = "The transaction was rolled back: lost was " + where + ".",
          .hint = "Run the transaction again."});
     std::string in_doubt;
     protocol::append_error(
