@@ -15,6 +15,8 @@ import installs
 from cluster import Cluster
 from pooler import BINARY, Pooler, default_config, merged
 
+pytest_plugins = ["failover_scene"]
+
 SLOW = os.environ.get("PGWEIR_SLOW") == "1"
 
 

@@ -104,6 +104,16 @@ class ReplicatedCluster(abc.ABC):
 
     # --- the same for all ---
 
+    def replicate_synchronously(self, on):
+        """From now on a commit waits for one standby, or for none; on nodes that run."""
+        names = ", ".join(f"n{n}" for n in self.nodes)
+        change = f"SET synchronous_standby_names = 'ANY 1 ({names})'" if on else (
+            "RESET synchronous_standby_names")
+        for n in self.nodes:
+            with contextlib.suppress(psycopg.OperationalError), self.connect(n) as connection:
+                connection.execute(f"ALTER SYSTEM {change}")
+                connection.execute("SELECT pg_reload_conf()")
+
     def value(self, n, sql, database="postgres"):
         with self.connect(n, database) as connection:
             return connection.execute(sql).fetchone()[0]
