@@ -464,7 +464,7 @@ void server::clean() {
     }
     if (state_ == phase::cleaning) {
         // Shared statements stay; those under names of clients cannot be told apart from them.
-        const bool all = marks_.has_statements ||
+        const bool all = marks_.hides_statements() ||
                          slice_->pool().clean == config::cleaning::always ||
                          slice_->pool().mode == config::pool_mode::session;
         ask(preparation_sql(all ? cleansing::all : cleansing::session, next_settings_.get(),
