@@ -164,12 +164,13 @@ observe::readiness_facts http_service::facts() const {
     const auto& databases = snapshot_->databases;
     facts.has_plain_database =
         std::ranges::any_of(databases, [](const auto& d) { return d.second.cluster.empty(); });
-    for (const auto& [name, settings] : snapshot_->clusters) {
+    for (const auto& known : snapshot_->clusters) {
+        const auto& name = known.first;
         const bool wants_reads = std::ranges::any_of(databases, [&](const auto& d) {
             return d.second.cluster == name && d.second.target != config::access_target::primary;
         });
         const auto board = watcher_.board_of(name);
-        facts.clusters.push_back(describe_cluster(settings, board.get(), wants_reads, now));
+        facts.clusters.push_back(describe_cluster(known.second, board.get(), wants_reads, now));
     }
     return facts;
 }
