@@ -415,7 +415,7 @@ class Racer(threading.Thread):
         super().__init__(daemon=True)
         self._connect, self._rest = connect, rest
         self._quit = threading.Event()
-        self.done = []  # when it was told so, time.monotonic()
+        self.done = []  # (when it was told so, time.monotonic(); the node that did it)
 
     def run(self):
         connection = None
@@ -424,8 +424,9 @@ class Racer(threading.Thread):
                 break
             try:
                 connection = connection or self._connect()
-                connection.execute("INSERT INTO probe VALUES (%s)", (number,))
-                self.done.append(time.monotonic())
+                (node,) = connection.execute("INSERT INTO probe VALUES (%s) RETURNING node",
+                                             (number,)).fetchone()
+                self.done.append((time.monotonic(), int(node[1:])))
             except psycopg.Error:
                 if connection and connection.closed:
                     connection = None
@@ -441,9 +442,9 @@ class Racer(threading.Thread):
         self._quit.set()
         self.join(LONG)
 
-    def first_after(self, moment):
-        """None: there was none yet."""
-        return next((at for at in list(self.done) if at > moment), None)
+    def first_on(self, n):
+        """None: it has written nothing there."""
+        return next((at for at, node in list(self.done) if node == n), None)
 
 
 def prober(scene, n):  # pylint: disable=redefined-outer-name
