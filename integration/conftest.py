@@ -130,11 +130,7 @@ def database(cluster, databases):
     return databases(cluster)
 
 
-@pytest.fixture
-def pooler(base, request, databases):
-    """Starts pgweir: pooler(cluster, {...}, databases=[...]) lays the tables over the defaults.
-
-    At the test's end each is told to stop and must have behaved."""
+def _poolers(base, request):
     if not BINARY.exists():
         pytest.fail(f"no pgweir binary at {BINARY}: build it or set PGWEIR_BINARY")
     started = []
@@ -153,6 +149,21 @@ def pooler(base, request, databases):
         except AssertionError as error:
             problems.append(str(error))
         if not os.environ.get("PGWEIR_KEEP"):
-            request.node.add_report_section("call", "pgweir.log", process.log()[-20000:])
+            if isinstance(request.node, pytest.Item):
+                request.node.add_report_section("call", "pgweir.log", process.log()[-20000:])
             shutil.rmtree(process.folder, ignore_errors=True)
     assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def pooler(base, request, databases):
+    """Starts pgweir: pooler(cluster, {...}, databases=[...]) lays the tables over the defaults.
+
+    At the test's end each is told to stop and must have behaved."""
+    yield from _poolers(base, request)
+
+
+@pytest.fixture(scope="module")
+def lasting_pooler(base, request):
+    """As pooler, for all tests of a module."""
+    yield from _poolers(base, request)

@@ -9,6 +9,7 @@
 #include "session/client_state.hpp"
 #include "session/outgoing.hpp"
 
+#include <algorithm>
 #include <exception>
 
 namespace pgweir::session {
@@ -610,9 +611,8 @@ void client::send_again() {
 void client::survive(std::string_view last_words) {
     auto& server = *lease_;
     const bool may_have_committed = server.is_on_primary();
-    const auto said = last_words.empty()
-                          ? protocol::error_fields{}
-                          : protocol::parse_error(last_words.substr(protocol::header_size));
+    const auto said = protocol::parse_error(
+        last_words.substr(std::min(last_words.size(), protocol::header_size)));
     const auto where = "node " + server.node() + ", epoch " + std::to_string(gate_->epoch());
     const auto detail = "Lost was " + where + (said.message.empty() ? "." : ": ") +
                         (said.message.empty() ? "" : std::string{said.message} + ".");
