@@ -106,6 +106,7 @@ void client::begin_link(pool::lease server) {
     lease_ = std::move(server);
     retains_ = gate_->has_cluster() && !is_session();
     lease_->backend().hold_fatal(retains_);
+    may_write_ = lease_->is_on_primary();
     if (retains_) {
         lease_->retained().clear();
     }
@@ -585,7 +586,7 @@ bool client::may_send_again() const noexcept {
         protocol::read_frame(kept.data()).size != kept.size()) {
         return false;
     }
-    if (!lease_->is_on_primary()) {
+    if (!may_write_ && !lease_->is_on_primary()) {
         return true;
     }
     const auto text = kept.substr(protocol::header_size);
@@ -610,7 +611,8 @@ void client::send_again() {
 // transaction is left, else as in a failed one.
 void client::survive(std::string_view last_words) {
     auto& server = *lease_;
-    const bool may_have_committed = server.is_on_primary();
+    // By now the node may be in doubt; or a standby promoted.
+    const bool may_have_committed = may_write_ || server.is_on_primary();
     const auto said = protocol::parse_error(
         last_words.substr(std::min(last_words.size(), protocol::header_size)));
     const auto where = "node " + server.node() + ", epoch " + std::to_string(gate_->epoch());
