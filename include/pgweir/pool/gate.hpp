@@ -108,7 +108,7 @@ private:
         std::string node;
         slice* where;
         bool readable = false;
-        base::time_point back = base::no_time;  // readable again since; no_time: always was
+        base::time_point back = base::no_time;  // see cluster::read_candidate
     };
 
     [[nodiscard]] connect_failure removal() const;
@@ -143,6 +143,7 @@ private:
     config::cluster_settings cluster_;
     cluster::read_router router_;
     std::vector<cluster::read_candidate> candidates_;  // parallel to branches_
+    bool has_seen_nodes_ = false;
     slice* next_ = nullptr;  // what route_read() has chosen, for the acquire() that follows
     base::time_point hold_since_ = base::no_time;
     waiter_list held_;
