@@ -13,19 +13,28 @@ import psycopg
 import pytest
 
 import repmgr_cluster
+import wire
 from cluster import until
 from repmgr_cluster import MONITOR, LoopbackCluster
 
-# What a row says of itself: the node that wrote it.
+# A row says which node wrote it. A transaction with a row in `slow` commits for minutes.
 TABLES = """
-DROP TABLE IF EXISTS ledger, probe;
+SET client_min_messages = warning;
+DROP TABLE IF EXISTS ledger, probe, slow;
 CREATE TABLE ledger (id bigint, node text DEFAULT current_setting('cluster_name'));
-CREATE TABLE probe (id int, node text DEFAULT current_setting('cluster_name'));
+CREATE TABLE probe (LIKE ledger INCLUDING DEFAULTS);
+CREATE TABLE slow (LIKE ledger INCLUDING DEFAULTS);
+CREATE OR REPLACE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql
+    AS $$ BEGIN PERFORM pg_sleep(600); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER linger AFTER INSERT ON slow DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION linger();
 ALTER TABLE ledger OWNER TO app;
 ALTER TABLE probe OWNER TO app;
+ALTER TABLE slow OWNER TO app;
 """
 # Its commit waits for no standby, whatever the cluster is set to.
 LOCAL_COMMIT = {"options": "-c synchronous_commit=local"}
+NARROW = 3  # servers of the database "narrow"
 LONG = 90  # seconds within which anything happens, also on a busy machine
 
 
@@ -46,6 +55,8 @@ def config_of(nodes, state_dir, order=None, **cluster):
             "hold_timeout": "120s",
             **cluster}},
         "database": {"shop": {"cluster": "main"},
+                     "narrow": {"cluster": "main", "dbname": "shop",
+                                "pool": {"size": NARROW}},
                      "reads": {"cluster": "main", "dbname": "shop", "target": "standby"}},
         "user": {"app": {"password": "app-secret"},
                  "admin": {"password": "admin-secret", "console": "admin"}},
@@ -154,8 +165,7 @@ class Scene:
         with nodes.connect(self.primary, "shop") as connection:
             connection.execute(TABLES)
         for n in self.standbys:
-            until(lambda n=n: nodes.value(n, "SELECT to_regclass('probe') IS NOT NULL", "shop"),
-                  LONG, f"the tables on n{n}")
+            self.replayed(n)
         nodes.replicate_synchronously(sync)
         self.state_dir = base / f"state{time.monotonic_ns()}"
         self.state_dir.mkdir()
@@ -174,21 +184,41 @@ class Scene:
             self.wait_said(rf"\bn{n}\b[^;]* is (now )?standby(?! \()")
         return self
 
+    def wire(self, database="shop"):
+        """A raw client that waits long for answers."""
+        client = self.weir.wire("app", database)
+        client.sock.settimeout(LONG)
+        return client
+
     # What pgweir says of the cluster, in the order in which it said so.
 
     def position(self):
         """The end of the log now, for `since`."""
         return len(self.weir.log())
 
+    def lines(self, since=0):
+        """Without the evidence, which repeats what nodes said of themselves."""
+        return [line.split("; evidence ")[0] for line in self.weir.log()[since:].splitlines()]
+
     def said(self, pattern, since=0):
-        # The evidence behind a line repeats what nodes said of themselves.
-        lines = (line.split("; evidence ")[0] for line in self.weir.log()[since:].splitlines())
-        return any(re.search(pattern, line) for line in lines)
+        return any(re.search(pattern, line) for line in self.lines(since))
 
     def wait_said(self, pattern, seconds=LONG, since=0):
         until(lambda: self.said(pattern, since), seconds, f"'{pattern}' in pgweir's log")
 
     # What the nodes hold.
+
+    def replayed(self, n, primary=None):
+        """Waits until node n holds what the primary does."""
+        end = self.nodes.value(primary or self.primary, "SELECT pg_current_wal_insert_lsn()")
+        until(lambda: self.nodes.value(
+            n, f"SELECT pg_last_wal_replay_lsn() >= '{end}'"), LONG, f"n{n} as far as {end}")
+
+    def sleeping(self, n, count):
+        """Waits until so many clients of pgweir's sleep in a statement on node n."""
+        until(lambda: self.nodes.value(
+            n, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'app'"
+               " AND wait_event = 'PgSleep'") == count, LONG, f"{count} sleeping statements")
 
     def rows(self, n, table="ledger"):
         """[(id, number of the node that wrote it)], as node n has them."""
@@ -244,6 +274,14 @@ class Account:
         told = Told(client, what, ids if decides or sqlstate else (), began, time.monotonic(),
                     sqlstate, connection.closed)
         self.told.append(told)
+        return told
+
+    def judge(self, client, ids, frames):
+        """Notes what a raw client was answered to what put `ids` into the ledger."""
+        told = wire.sqlstates(frames)
+        lost = not frames or frames[-1].type != "Z"
+        now = time.monotonic()
+        self.told.append(Told(client, "raw", ids, now, now, told[0] if told else "", lost))
         return told
 
     def write(self, client, connection, sql="INSERT INTO ledger VALUES (%s)"):
@@ -332,9 +370,10 @@ class Transactor(Client):
 class Load:
     """Writers and transactors at work from `with` to its end."""
 
-    def __init__(self, scene, writers=4, transactors=4):  # pylint: disable=redefined-outer-name
-        self.account = Account()
-        self.clients = [kind(f"{kind.__name__.lower()} {i}", scene.weir.connect(), self.account)
+    def __init__(self, scene, writers=4, transactors=4,  # pylint: disable=redefined-outer-name
+                 account=None, more=()):
+        self.account = account or Account()
+        self.clients = [*more] + [kind(f"{kind.__name__.lower()} {i}", scene.weir.connect(), self.account)
                         for kind, count in ((Writer, writers), (Transactor, transactors))
                         for i in range(count)]
 
@@ -376,7 +415,7 @@ class Racer(threading.Thread):
         super().__init__(daemon=True)
         self._connect, self._rest = connect, rest
         self._quit = threading.Event()
-        self.done = []  # when it was told so, time.monotonic()
+        self.done = []  # (when it was told so, time.monotonic(); the node that did it)
 
     def run(self):
         connection = None
@@ -385,8 +424,9 @@ class Racer(threading.Thread):
                 break
             try:
                 connection = connection or self._connect()
-                connection.execute("INSERT INTO probe VALUES (%s)", (number,))
-                self.done.append(time.monotonic())
+                (node,) = connection.execute("INSERT INTO probe VALUES (%s) RETURNING node",
+                                             (number,)).fetchone()
+                self.done.append((time.monotonic(), int(node[1:])))
             except psycopg.Error:
                 if connection and connection.closed:
                     connection = None
@@ -402,9 +442,9 @@ class Racer(threading.Thread):
         self._quit.set()
         self.join(LONG)
 
-    def first_after(self, moment):
-        """None: there was none yet."""
-        return next((at for at in list(self.done) if at > moment), None)
+    def first_on(self, n):
+        """None: it has written nothing there."""
+        return next((at for at, node in list(self.done) if node == n), None)
 
 
 def prober(scene, n):  # pylint: disable=redefined-outer-name

@@ -51,23 +51,21 @@ def _key(key):
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _value(key)
 
 
-def _is_array_of_tables(value):
+def _are_sections(value):
     return isinstance(value, list) and bool(value) and isinstance(value[0], dict)
 
 
-def toml(tables, path=()):
-    """The text of nested tables, and of lists of tables."""
+def toml(tables, path=(), brackets=("[", "]")):
+    """The text of nested tables; a list of tables becomes as many sections of one name."""
     lines = [f"{_key(k)} = {_value(v)}" for k, v in tables.items()
-             if not isinstance(v, dict) and not _is_array_of_tables(v)]
+             if not isinstance(v, dict) and not _are_sections(v)]
     if path and (lines or not tables):
-        lines.insert(0, "[" + ".".join(_key(p) for p in path) + "]")
+        lines.insert(0, brackets[0] + ".".join(_key(p) for p in path) + brackets[1])
     for key, value in tables.items():
         if isinstance(value, dict):
             lines.append(toml(value, (*path, key)))
-        elif _is_array_of_tables(value):
-            for row in value:
-                lines.append("[[" + ".".join(_key(p) for p in (*path, key)) + "]]")
-                lines.append(toml(row))
+        elif _are_sections(value):
+            lines += [toml(item, (*path, key), ("[[", "]]")) for item in value]
     return "\n".join(lines) + "\n"
 
 

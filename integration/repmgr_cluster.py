@@ -87,6 +87,10 @@ class ReplicatedCluster(abc.ABC):
         """A planned change: node n becomes the primary, the others follow it."""
 
     @abc.abstractmethod
+    def take_over(self, n):
+        """An operator makes node n the primary in place of one that is gone; the others follow."""
+
+    @abc.abstractmethod
     def promote(self, n):
         """Promotes node n by itself, without anybody's consent or notice."""
 
@@ -428,6 +432,9 @@ class LoopbackCluster(ReplicatedCluster):
 
     def switchover(self, n):
         self.run(*self._repmgr(n), "standby", "switchover", "--siblings-follow")
+
+    def take_over(self, n):
+        self.run(*self._repmgr(n), "standby", "promote", "--siblings-follow")
 
     def promote(self, n):
         with self.connect(n) as connection:

@@ -543,7 +543,8 @@ def test_a_do_block_that_forgets_all_costs_nobody_else(weir):
         assert value(one) == "kept"
 
 
-@forgotten
+@pytest.mark.xfail(strict=True, reason="what a function does inside is not seen: whoever is the"
+                   " first to use the statement gets 26000")
 def test_a_function_that_forgets_all_costs_nobody_else(weir, cluster):
     cluster.execute("create function forget() returns void language plpgsql as"
                     " $$ begin execute 'deal' || 'locate all'; end $$", weir.database)

@@ -206,6 +206,7 @@ void gate::send_on() {
         return;
     }
     next_ = nullptr;
+    epoch_ = view->view.epoch;
     slice* to = nullptr;
     if (is_for_reading()) {
         note_readable();
@@ -299,9 +300,10 @@ bool gate::sends_to(const slice& s) const noexcept {
 }
 
 slice* gate::route_read(const waiter& w) {
-    if (next_ != nullptr && next_->is_open()) {
+    if (next_ != nullptr && next_for_ == &w && next_->is_open()) {
         return next_;
     }
+    next_for_ = &w;
     for (std::size_t i = 0; i < candidates_.size(); ++i) {
         candidates_[i].load = branches_[i].where->load();
     }

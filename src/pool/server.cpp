@@ -277,6 +277,7 @@ void server::on_logged_in() {
     slice_->on_connected();
     if (slice_->is_primary() && parameters_.value_of("in_hot_standby") == "on") {
         // It has been demoted since we were told that it is the primary: the next probe sees it.
+        slice_->note_failure({"25006", "node " + node() + " is in recovery", {}, {}});
         slice_->smell(cluster::smell::in_recovery);
         return close(ending::at_once);
     }

@@ -45,12 +45,8 @@ void cluster_watch::decide() {
         view.ask_again = now + rules_.check_interval;
     }
     follow_pace(view);
-    decision_timer_.expires_after(std::max(view.ask_again - now, shortest_wait));
-    decision_timer_.async_wait([this](auto error) {
-        if (!error) {
-            decide();
-        }
-    });
+    call_after(decision_timer_, std::max(view.ask_again - now, shortest_wait),
+               &cluster_watch::decide);
     log_transitions(view);
     publish(std::move(view));
 }

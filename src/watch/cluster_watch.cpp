@@ -264,10 +264,16 @@ void cluster_watch::on_smell() {
     }
     const auto due = smelled_at_ == no_time ? cluster::duration::zero()
                                             : smelled_at_ + between_smells - steady::now();
-    smell_timer_.expires_after(std::max(due, cluster::duration::zero()));
-    smell_timer_.async_wait([this](auto error) {
-        if (!error) {
-            look_into_inbox();
+    call_after(smell_timer_, due, &cluster_watch::look_into_inbox);
+}
+
+void cluster_watch::call_after(boost::asio::steady_timer& timer,
+                               cluster::duration after,
+                               void (cluster_watch::*what)()) {
+    timer.expires_after(std::max(after, cluster::duration::zero()));
+    timer.async_wait([this, what, alive = std::weak_ptr{alive_}](auto error) {
+        if (!error && !alive.expired()) {
+            (this->*what)();
         }
     });
 }

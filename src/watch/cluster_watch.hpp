@@ -83,6 +83,9 @@ private:
     void look_into_inbox();
 
     // What follows.
+    void call_after(boost::asio::steady_timer& timer,
+                    cluster::duration after,
+                    void (cluster_watch::*what)());
     void decide();
     void save();
     [[nodiscard]] bool is_grant_saved() const;
@@ -121,6 +124,8 @@ private:
     std::uint64_t failovers_ = 0;
     boost::asio::steady_timer decision_timer_;
     boost::asio::steady_timer smell_timer_;
+    // A timer that was due already calls, whatever has become of it since.
+    std::shared_ptr<char> alive_ = std::make_shared<char>();
     bool is_smell_due_ = false;
     cluster::time_point smelled_at_ = cluster::no_time;  // the inbox was last looked into
 };

@@ -279,7 +279,7 @@ void prober::read(const batch_result& batch) {
     probe_outcome out;
     out.report.asked = asked_;
     out.report.result = contact::answered;
-    out.report.role = std::move(answer.role);
+    out.report.role = answer.role;
     out.report.receiver = std::move(answer.receiver);
     if (answer.senders) {
         auto& senders = out.report.senders.emplace();
@@ -330,8 +330,8 @@ void prober::on_timeout() {
              "no answer within " + milliseconds_text(settings_.probe_timeout));
     } else if (phase_ == phase::connecting) {
         // The next probe begins with the address behind the one that took all the time.
-        std::ranges::rotate(addresses_, addresses_.begin() + static_cast<std::ptrdiff_t>(
-                                                                 tried_ % addresses_.size()));
+        const auto next = static_cast<std::ptrdiff_t>(tried_ % addresses_.size());
+        std::rotate(addresses_.begin(), addresses_.begin() + next, addresses_.end());
         fail(contact::silent, begun_,
              "no connection within " + milliseconds_text(settings_.connect_timeout));
     } else {
@@ -341,6 +341,9 @@ void prober::on_timeout() {
 
 void prober::fail(contact how, cluster::time_point asked, std::string error) {
     ++failures_;
+    if (how == contact::denied && error != std::exchange(denial_, error)) {
+        PGWEIR_LOG(warn, "{}: {}", label_, error);
+    }
     probe_outcome out;
     out.report.asked = asked;
     out.report.result = how;

@@ -128,8 +128,9 @@ private:
     std::vector<part> parts_;  // asked for
     part_set lacking_;         // refused, until somebody grants them
     cluster::time_point lacking_since_ = cluster::no_time;
-    part_set skipped_;  // failed in this probe
-    part_set told_;     // the operator knows that these are missing
+    part_set skipped_;    // failed in this probe
+    part_set told_;       // the operator knows that these are missing
+    std::string denial_;  // logged last
     bool is_second_try_ = false;
     sender_silence silence_;
     std::uint64_t probes_ = 0;

@@ -9,6 +9,7 @@
 namespace pgweir::watch {
 namespace {
 
+using cluster::node_state;
 using cluster::write_mode;
 
 std::optional<std::size_t> index_of(const told_view& v, const std::string& name) {
@@ -72,11 +73,15 @@ void add_node(const told_view& before,
     if (is.cut && !was.cut) {
         out.push_back(
             {.event = "fence", .text = name + " must not be used: " + now, .is_alarming = true});
-    } else if (was.state != is.state || was.reason != is.reason) {
-        out.push_back(
-            {.event = "node",
-             .text = name + " was " + describe(was, before.contacts[*old]) + " and is now " + now,
-             .is_alarming = false});
+        return;
+    }
+    const auto then = describe(was, before.contacts[*old]);
+    // A node that is down may be so in turns: now it refuses, now it is silent.
+    const bool is_down_still = was.state == node_state::down && is.state == node_state::down;
+    if (then != now && !is_down_still) {
+        out.push_back({.event = "node",
+                       .text = name + " was " + then + " and is now " + now,
+                       .is_alarming = false});
     }
 }
 

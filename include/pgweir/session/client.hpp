@@ -178,6 +178,7 @@ private:
     bool cancelled_ = false;       // query timeout: our cancel request is out
     bool is_dedicated_ = false;    // a replication connection: one server, to the end
     bool local_busy_ = false;      // the console waits for other threads
+    bool may_write_ = false;       // the node was the primary when it began to serve us
     bool retains_ = false;         // what this link has sent so far could be sent again
     bool held_back_ = false;       // served, but its node may not be written to for now
     std::uint64_t id_;

@@ -114,6 +114,27 @@ TEST(transitions, two_primaries_are_alarming) {
     EXPECT_TRUE(changes[0].is_alarming);
 }
 
+TEST(transitions, a_node_that_refuses_us_is_told_though_it_was_unknown_before) {
+    auto before = served();
+    before.view.nodes[1].state = node_state::unknown;
+    before.view.nodes[1].reason = cluster::node_reason::last_probe;
+    before.contacts[1] = cluster::contact::none;
+    auto after = before;
+    after.contacts[1] = cluster::contact::denied;
+    EXPECT_THAT(lines(before, after),
+                ElementsAre("node: n2 was unknown (not asked) and is now unknown (denied)"));
+}
+
+TEST(transitions, a_node_that_is_down_in_turns_is_told_once) {
+    auto before = served();
+    before.view.nodes[1].state = node_state::down;
+    before.view.nodes[1].reason = cluster::node_reason::last_probe;
+    before.contacts[1] = cluster::contact::refused;
+    auto after = before;
+    after.contacts[1] = cluster::contact::silent;
+    EXPECT_THAT(lines(before, after), IsEmpty());
+}
+
 TEST(transitions, nodes_come_and_go) {
     auto after = served();
     after.names[1] = "n3";
