@@ -114,6 +114,7 @@ void gate::detach() {
         hold(w);
     }
     branches_.clear();
+    has_seen_nodes_ = false;
     current_ = next_ = nullptr;
     board_.reset();
 }
@@ -165,6 +166,8 @@ void gate::on_view() {
 void gate::note_readable() {
     const auto& view = home_.sight_of(cluster_name_).view;
     candidates_.resize(branches_.size());
+    // Nobody has been away whom we see for the first time, except who joins the others later.
+    const bool has_seen_others = std::exchange(has_seen_nodes_, true);
     for (std::size_t i = 0; i < branches_.size(); ++i) {
         auto& b = branches_[i];
         auto& c = candidates_[i];
@@ -180,7 +183,7 @@ void gate::note_readable() {
         c.replay_lag = node.replay_lag;
         const bool was =
             std::exchange(b.readable, c.is_primary || c.reads != cluster::read_quality::none);
-        if (b.readable && !was && view->serial > 1) {
+        if (b.readable && !was && has_seen_others) {
             b.back = now();
         }
         c.back = b.back;

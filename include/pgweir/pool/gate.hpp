@@ -110,7 +110,7 @@ private:
         std::string node;
         slice* where;
         bool readable = false;
-        base::time_point back = base::no_time;  // readable again since; no_time: always was
+        base::time_point back = base::no_time;  // see cluster::read_candidate
     };
 
     [[nodiscard]] connect_failure removal() const;
@@ -146,6 +146,7 @@ private:
     config::cluster_settings cluster_;
     cluster::read_router router_;
     std::vector<cluster::read_candidate> candidates_;  // parallel to branches_
+    bool has_seen_nodes_ = false;
     // What route_read() has chosen, and for whom: the acquire() that follows takes it.
     slice* next_ = nullptr;
     const waiter* next_for_ = nullptr;

@@ -96,6 +96,7 @@ private:
     void on_hashed(const auth::scram_keys& keys);
     void on_authenticated();
     void open_pool();
+    [[nodiscard]] std::string balance_text() const;
     void ask_for_welcome();
     void ask_for_own_server();
     void send_welcome(std::string_view parameters);
