@@ -10,6 +10,7 @@ import pytest
 
 import repmgr_cluster
 from cluster import free_port, until
+from fake_patroni import FakePatroni
 from pooler import Pooler, merged
 from repmgr_cluster import MONITOR, LoopbackCluster
 
@@ -367,6 +368,43 @@ def test_a_reload_adds_and_removes_a_cluster(calm, watch):
         console.execute("RELOAD")
     assert pgweir.alive() and not pgweir.has_said("cluster main: .*writes wait")
 
+
+# --- Patroni ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def patroni(calm):
+    api = FakePatroni(calm)
+    yield api
+    api.close()
+
+
+def with_patroni(cluster, patroni, numbers):
+    host = "127.0.0.1"
+    return {"cluster": {"main": {"discovery": "patroni", "node": [
+        {"name": f"n{n}", "host": host, "port": cluster.ports[n],
+         "patroni_port": patroni.port(n)} for n in numbers]}}}
+
+
+def test_one_node_of_patroni_is_enough_and_the_others_are_discovered(calm, patroni, watch):
+    watch(calm, with_patroni(calm, patroni, [2])).says("n1 is granted as primary")
+
+
+@pytest.mark.parametrize("loss", ["lock", "silence", "everybody's lock"])
+def test_a_primary_that_its_patroni_does_not_call_the_leader_is_not_written_to(calm, patroni, watch,
+                                                                             loss):
+    pgweir = watch(calm, with_patroni(calm, patroni, calm.nodes))
+    pgweir.says("writes go to n1")
+    if loss == "silence":
+        patroni.mute = {1}
+    else:
+        patroni.leader = 2 if loss == "lock" else None
+    pgweir.says(r"n1 was primary and is now fenced \(read-only\)")
+    patroni.leader, patroni.mute = 1, set()
+    pgweir.says("writes go to n1")
+
+
+# --- servers that lie ---------------------------------------------------------------------------
 
 LIES = [
     b"HTTP/1.1 400 Bad Request\r\n\r\n",

@@ -37,18 +37,6 @@ static_assert(static_cast<int>(config::isolation_guard::reject) ==
 static_assert(static_cast<int>(config::cold_start::self) ==
               static_cast<int>(cluster::cold_start::self));
 
-probe_settings probing_of(const config::cluster_settings& s, const config::tcp_settings& tcp) {
-    return {.user = s.monitor_user,
-            .password = s.monitor_password,
-            .database = s.monitor_database,
-            .uses_repmgr = s.how == config::discovery::repmgr,
-            .connect_timeout = s.connect_timeout,
-            .probe_timeout = s.probe_timeout,
-            .intervals = {.check = s.check_interval, .quick = s.quick_interval},
-            .keepalive_idle = tcp.keepalive_idle,
-            .tcp_user_timeout = tcp.user_timeout};
-}
-
 }  // namespace
 
 cluster_watch::cluster_watch(surroundings around,
@@ -100,7 +88,7 @@ void cluster_watch::configure(const config::cluster_settings& settings,
     }
     set_nodes(reconfigure(known, settings_));
     for (const auto& n : nodes_) {
-        n->probing->configure(probing_of(settings_, tcp_));
+        n->probing->configure(probing_of(n->known));
     }
     if (!had_two) {
         warn_of_two_nodes();
@@ -157,7 +145,7 @@ std::shared_ptr<cluster_watch::node> cluster_watch::make_node(known_node known) 
     n.known = std::move(known);
     n.probing = std::make_unique<prober>(
         around_.io, around_.names, "cluster " + settings_.name + ", node " + n.known.name,
-        n.known.host, n.known.port, probing_of(settings_, tcp_),
+        n.known.host, n.known.port, probing_of(n.known),
         prober::handlers{
             .probed = [this, &n](probe_outcome outcome) { on_probed(n, std::move(outcome)); },
             .resolved =
@@ -182,6 +170,7 @@ void cluster_watch::configure_arbiter() {
 }
 
 std::vector<cluster::member> cluster_watch::members() const {
+    const bool is_by_id = settings_.how == config::discovery::repmgr;
     std::vector<cluster::member> out;
     for (const auto& n : nodes_) {
         auto hosts = n->addresses;
@@ -189,9 +178,23 @@ std::vector<cluster::member> cluster_watch::members() const {
         out.push_back({.name = n->known.name,
                        .hosts = std::move(hosts),
                        .port = n->known.port,
-                       .repmgr_id = n->known.repmgr_id});
+                       .repmgr_id = is_by_id ? n->known.repmgr_id : std::nullopt});
     }
     return out;
+}
+
+probe_settings cluster_watch::probing_of(const known_node& known) const {
+    const bool asks_patroni = settings_.how == config::discovery::patroni;
+    return {.user = settings_.monitor_user,
+            .password = settings_.monitor_password,
+            .database = settings_.monitor_database,
+            .uses_repmgr = settings_.how == config::discovery::repmgr,
+            .patroni_port = asks_patroni ? known.patroni_port : std::uint16_t{0},
+            .connect_timeout = settings_.connect_timeout,
+            .probe_timeout = settings_.probe_timeout,
+            .intervals = {.check = settings_.check_interval, .quick = settings_.quick_interval},
+            .keepalive_idle = tcp_.keepalive_idle,
+            .tcp_user_timeout = tcp_.user_timeout};
 }
 
 std::size_t cluster_watch::index_of(const node& n) const {
@@ -211,6 +214,9 @@ std::vector<std::string> cluster_watch::names() const {
 
 void cluster_watch::on_probed(node& n, probe_outcome outcome) {
     const auto i = index_of(n);
+    if (settings_.how == config::discovery::patroni) {
+        heed_patroni(n, outcome);
+    }
     evidence_[i].apply(outcome.report);
     n.error = std::move(outcome.error);
     if (outcome.report.result == cluster::contact::answered) {
@@ -226,6 +232,48 @@ void cluster_watch::on_probed(node& n, probe_outcome outcome) {
     decide();
 }
 
+// A second witness: a server that says it is the primary is only taken for one that can be written
+// to while its Patroni says that it holds the leader's lock. What Patroni says of the others counts
+// as repmgr's metadata do.
+void cluster_watch::heed_patroni(const node& n, probe_outcome& outcome) const {
+    auto& report = outcome.report;
+    if (!report.role) {
+        return;
+    }
+    if (!report.role->in_recovery && !(outcome.patroni && outcome.patroni->holds_lock)) {
+        report.role->read_only = true;
+        outcome.error = outcome.patroni ? "its Patroni does not hold the leader's lock"
+                                        : "its Patroni does not answer";
+    }
+    if (!outcome.patroni) {
+        return;
+    }
+    report.repmgr.emplace();
+    outcome.addresses.emplace();
+    for (const auto& m : outcome.patroni->members) {
+        const auto known = std::ranges::find_if(nodes_, [&](const std::shared_ptr<node>& other) {
+            return other->known.name == m.name ||
+                   (other->known.host == m.host && other->known.port == m.port);
+        });
+        const bool is_self = known != nodes_.end() && known->get() == &n;
+        const bool leads =
+            is_self ? outcome.patroni->holds_lock : m.is_leader && !outcome.patroni->is_unlocked;
+        cluster::repmgr_row row;
+        row.id = static_cast<int>(report.repmgr->nodes.size());
+        row.name = known != nodes_.end() ? (*known)->known.name : m.name;
+        row.type = leads ? "primary" : "standby";
+        row.active = true;
+        node_address address;
+        address.name = row.name;
+        address.type = row.type;
+        address.host = m.host;
+        address.port = m.port;
+        address.api_port = m.api_port;
+        report.repmgr->nodes.push_back(std::move(row));
+        outcome.addresses->push_back(std::move(address));
+    }
+}
+
 void cluster_watch::on_resolved(node& n, std::vector<std::string> addresses) {
     n.addresses = std::move(addresses);
     configure_arbiter();
@@ -234,7 +282,7 @@ void cluster_watch::on_resolved(node& n, std::vector<std::string> addresses) {
 // The served primary knows best. Before there is one, anybody who is not discredited may add a
 // node: a first grant must not be given by a majority of the few that the configuration names.
 void cluster_watch::discover_from(std::size_t i, const std::vector<node_address>& told) {
-    if (settings_.how != config::discovery::repmgr || !judge_) {
+    if (settings_.how == config::discovery::fixed || !judge_) {
         return;
     }
     const auto& view = judge_->view();

@@ -73,12 +73,14 @@ private:
     void retire(std::shared_ptr<node> old);
     void configure_arbiter();
     [[nodiscard]] std::vector<cluster::member> members() const;
+    [[nodiscard]] probe_settings probing_of(const known_node& known) const;
     [[nodiscard]] std::size_t index_of(const node& n) const;
     void warn_of_two_nodes() const;
 
     // What happens.
     void on_probed(node& n, probe_outcome outcome);
     void on_resolved(node& n, std::vector<std::string> addresses);
+    void heed_patroni(const node& n, probe_outcome& outcome) const;
     void discover_from(std::size_t i, const std::vector<node_address>& told);
     void look_into_inbox();
 

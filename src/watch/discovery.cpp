@@ -6,6 +6,8 @@
 namespace pgweir::watch {
 namespace {
 
+constexpr std::uint16_t default_patroni_port = 8008;
+
 // A witness holds no data, and a node without an address cannot be asked.
 bool is_usable(const node_address& told) {
     return told.type != "witness" && !told.name.empty() && !told.host.empty() &&
@@ -13,8 +15,8 @@ bool is_usable(const node_address& told) {
 }
 
 bool is_same(const known_node& node, const node_address& told) {
-    if (node.repmgr_id) {
-        return *node.repmgr_id == told.id;
+    if (node.repmgr_id && told.id) {
+        return *node.repmgr_id == *told.id;
     }
     return node.name == told.name || (node.host == told.host && node.port == told.port);
 }
@@ -66,7 +68,7 @@ std::vector<known_node> discover(std::span<const known_node> known,
                        .port = row.port,
                        .weight = 100,
                        .repmgr_id = row.id,
-                       .patroni_port = 8008,
+                       .patroni_port = row.api_port != 0 ? row.api_port : default_patroni_port,
                        .is_discovered = true});
     }
     return out;
@@ -79,11 +81,11 @@ std::vector<known_node> reconfigure(std::span<const known_node> known,
         return out;
     }
     for (const auto& node : known) {
-        const node_address told{.id = node.repmgr_id.value_or(-1),
-                                .name = node.name,
-                                .type = {},
-                                .host = node.host,
-                                .port = node.port};
+        node_address told;
+        told.id = node.repmgr_id;
+        told.name = node.name;
+        told.host = node.host;
+        told.port = node.port;
         if (node.is_discovered && std::ranges::none_of(out, [&](const known_node& configured) {
                 return is_same(configured, told) || configured.name == node.name;
             })) {

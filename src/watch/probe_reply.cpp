@@ -183,8 +183,10 @@ void read_repmgr(const result_rows& rows, bool has_addresses, probe_answer& out)
         node.type = r.must(r.text());
         node.active = r.must(r.boolean());
         node.upstream = r.number<int>();
-        node_address address{
-            .id = node.id, .name = node.name, .type = node.type, .host = {}, .port = 0};
+        node_address address;
+        address.id = node.id;
+        address.name = node.name;
+        address.type = node.type;
         if (has_addresses) {
             address.host = r.text().value_or("");
             address.port = r.port();

@@ -20,13 +20,14 @@ using result_rows = std::vector<result_row>;
 inline constexpr std::size_t max_result_rows = 1'000;
 inline constexpr std::size_t max_cell_size = 1'024;
 
-// Where repmgr's metadata say that a node is.
+// Where the metadata of repmgr or Patroni say that a node is.
 struct node_address {
-    int id = 0;
+    std::optional<int> id;  // repmgr's
     std::string name;
     std::string type;
-    std::string host;        // empty: not told
-    std::uint16_t port = 0;  // 0: not told
+    std::string host;            // empty: not told
+    std::uint16_t port = 0;      // 0: not told
+    std::uint16_t api_port = 0;  // Patroni's; 0: not told
 };
 
 // pg_stat_replication, as told.

@@ -30,7 +30,8 @@ prober::prober(boost::asio::io_context& io,
                std::uint16_t port,
                probe_settings settings,
                handlers on)
-    : names_{names},
+    : io_{io},
+      names_{names},
       label_{std::move(label)},
       host_{std::move(host)},
       port_{port},
@@ -46,6 +47,7 @@ void prober::stop() noexcept {
     is_stopped_ = true;
     alive_.reset();
     alarm_.reset();
+    patroni_asked_.reset();
     timer_.cancel();
     link_.close();
 }
@@ -58,6 +60,8 @@ void prober::configure(probe_settings settings) {
     lacking_ = {};
     told_ = {};
     link_.close();
+    patroni_asked_.reset();
+    waiting_.reset();
     phase_ = phase::resting;
     probe_soon();
 }
@@ -176,7 +180,10 @@ void prober::connect() {
     connect_to_next();
 }
 
-void prober::connect_to_next() { link_.connect(parameters_for(addresses_[tried_++])); }
+void prober::connect_to_next() {
+    address_ = addresses_[tried_++];
+    link_.connect(parameters_for(address_));
+}
 
 // Each keyword that the environment or a file could set otherwise is set here.
 postgres_link::parameters prober::parameters_for(const std::string& address) const {
@@ -218,6 +225,7 @@ void prober::ask() {
         lacking_ = {};
     }
     set_timer(settings_.probe_timeout, &prober::on_timeout);
+    ask_patroni();
     send_batch();
 }
 
@@ -294,7 +302,64 @@ void prober::read(const batch_result& batch) {
     }
     out.addresses = std::move(answer.addresses);
     out.took = steady::now() - asked_;
+    if (patroni_asked_ != nullptr) {
+        waiting_ = std::move(out);
+        return;
+    }
+    out.patroni = std::exchange(patroni_, std::nullopt);
     finish(std::move(out));
+}
+
+// ---- Patroni: beside the questions to the server, within the same time
+
+void prober::ask_patroni() {
+    patroni_.reset();
+    waiting_.reset();
+    patroni_asked_.reset();
+    if (settings_.patroni_port == 0) {
+        return;
+    }
+    patroni_asked_ = std::make_shared<char>();
+    get_from_patroni("/primary", &prober::on_patroni_status);
+}
+
+void prober::get_from_patroni(std::string path, void (prober::*then)(http_answer)) {
+    http_get(io_,
+             {.address = address_,
+              .port = settings_.patroni_port,
+              .host = host_,
+              .path = std::move(path),
+              .timeout = settings_.probe_timeout},
+             [this, then, asked = std::weak_ptr{patroni_asked_}](http_answer answer) {
+                 if (!asked.expired()) {
+                     (this->*then)(std::move(answer));
+                 }
+             });
+}
+
+void prober::on_patroni_status(http_answer answer) {
+    patroni_ = read_patroni_status(answer.status, answer.body);
+    if (patroni_) {
+        get_from_patroni("/cluster", &prober::on_patroni_members);
+    } else {
+        end_patroni();
+    }
+}
+
+void prober::on_patroni_members(http_answer answer) {
+    if (auto members = read_patroni_members(answer.status, answer.body)) {
+        patroni_->members = std::move(*members);
+    }
+    end_patroni();
+}
+
+void prober::end_patroni() {
+    patroni_asked_.reset();
+    if (waiting_) {
+        auto out = *std::exchange(waiting_, std::nullopt);
+        out.patroni = std::exchange(patroni_, std::nullopt);
+        finish(std::move(out));
+    }
 }
 
 // ---- Ends
@@ -324,6 +389,10 @@ void prober::on_lost(refusal why) {
 }
 
 void prober::on_timeout() {
+    if (waiting_) {
+        end_patroni();
+        return;
+    }
     link_.close();
     if (phase_ == phase::asking) {
         fail(contact::silent, asked_,
@@ -352,6 +421,8 @@ void prober::fail(contact how, cluster::time_point asked, std::string error) {
 }
 
 void prober::finish(probe_outcome outcome) {
+    patroni_asked_.reset();
+    waiting_.reset();
     phase_ = phase::resting;
     schedule();
     on_.probed(std::move(outcome));

@@ -3,8 +3,10 @@
 
 #include "pgweir/base/secret.hpp"
 #include "pgweir/config/snapshot.hpp"
+#include "watch/http_get.hpp"
 #include "watch/name_lookup.hpp"
 #include "watch/pacing.hpp"
+#include "watch/patroni_reply.hpp"
 #include "watch/postgres_link.hpp"
 #include "watch/probe_query.hpp"
 #include "watch/probe_reply.hpp"
@@ -27,6 +29,7 @@ struct probe_settings {
     base::secret password;
     std::string database;
     bool uses_repmgr = false;
+    std::uint16_t patroni_port = 0;  // 0: Patroni is not asked
     cluster::duration connect_timeout{};
     cluster::duration probe_timeout{};
     probe_intervals intervals;
@@ -40,6 +43,7 @@ struct probe_settings {
 struct probe_outcome {
     cluster::probe_report report;
     std::optional<std::vector<node_address>> addresses;  // of repmgr's nodes
+    std::optional<patroni_facts> patroni;                // absent: it has not told
     std::string error;                                   // why it failed; empty: it did not
     cluster::duration took{};                            // of an answer
     bool was_idle = false;  // nothing was asked: the connection ended by itself
@@ -91,6 +95,11 @@ private:
     void on_connected();
     void ask();
     void send_batch();
+    void ask_patroni();
+    void get_from_patroni(std::string path, void (prober::*then)(http_answer));
+    void on_patroni_status(http_answer answer);
+    void on_patroni_members(http_answer answer);
+    void end_patroni();
     void on_answered(batch_result batch);
     bool make_do_without(std::size_t index, const batch_result::error& error);
     void tell_once(part p, std::string_view sqlstate);
@@ -101,6 +110,7 @@ private:
     void finish(probe_outcome outcome);
     [[nodiscard]] postgres_link::parameters parameters_for(const std::string& address) const;
 
+    boost::asio::io_context& io_;
     name_lookup& names_;
     const std::string label_;
     const std::string host_;
@@ -133,6 +143,10 @@ private:
     std::string denial_;  // logged last
     bool is_second_try_ = false;
     sender_silence silence_;
+    std::string address_;                   // that the link leads to
+    std::shared_ptr<char> patroni_asked_;   // what is asked of it in this probe; null: nothing
+    std::optional<patroni_facts> patroni_;  // told so far
+    std::optional<probe_outcome> waiting_;  // for Patroni
     std::uint64_t probes_ = 0;
     std::uint64_t failures_ = 0;
 };

@@ -21,11 +21,13 @@ known_node configured(std::string name, std::string host, std::optional<int> id 
 }
 
 node_address told(int id, std::string host, std::string type = "standby") {
-    return {.id = id,
-            .name = "n" + std::to_string(id),
-            .type = std::move(type),
-            .host = std::move(host),
-            .port = 5432};
+    node_address out;
+    out.id = id;
+    out.name = "n" + std::to_string(id);
+    out.type = std::move(type);
+    out.host = std::move(host);
+    out.port = 5432;
+    return out;
 }
 
 std::vector<std::string> names(const std::vector<known_node>& nodes) {
@@ -55,6 +57,13 @@ TEST(discovery, knows_a_configured_node_by_its_address) {
     EXPECT_THAT(
         discover(std::vector{configured("left", "pg-1")}, std::vector{told(1, "pg-1")}, false),
         SizeIs(1));
+}
+
+TEST(discovery, knows_nodes_of_patroni_by_their_names) {
+    auto member = told(1, "elsewhere");
+    member.id.reset();
+    EXPECT_THAT(discover(std::vector{configured("n1", "pg-1", 1)}, std::vector{member}, true),
+                SizeIs(1));
 }
 
 TEST(discovery, leaves_a_witness_out) {
