@@ -120,11 +120,6 @@ void read_cluster(const node& n, snapshot& out, section_reader& reader) {
     cluster_settings& cluster = out.clusters[n.name];
     cluster.name = n.name;
     reader.read(n, section, cluster_rules(), cluster, {"monitor", "node"});
-    if (cluster.how == discovery::patroni) {
-        reader.complain_about(section.shown + ".discovery",
-                              R"(is "patroni", whose REST API this version does not read yet)",
-                              R"(use "static": roles are seen without it)");
-    }
     if (const node* monitor = n.child("monitor");
         monitor != nullptr && reader.expect_table(*monitor, section.below("monitor").shown)) {
         reader.read(*monitor, section.below("monitor"), monitor_rules(), cluster);

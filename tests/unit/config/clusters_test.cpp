@@ -191,11 +191,6 @@ TEST(Clusters, WithoutANodeIsRefused) {
     }
 }
 
-TEST(Clusters, PatroniIsRefusedAsLongAsNothingIsReadFromIt) {
-    EXPECT_THAT(problems_in(enough + "[cluster.main]\nnodes = [\"a\"]\ndiscovery = \"patroni\"\n"),
-                ElementsAre(AllOf(HasSubstr("x.toml:5:"), HasSubstr("does not read yet"))));
-}
-
 TEST(Clusters, NodeWithoutAHostIsRefusedWhereItStands) {
     EXPECT_THAT(
         problems_in(enough + "[[cluster.main.node]]\nname = \"a\"\n"),
