@@ -75,6 +75,8 @@ public:
     [[nodiscard]] bool take_flush() noexcept { return std::exchange(flushed_, false); }
     // Nothing of a message has been passed on without its end.
     [[nodiscard]] bool at_boundary() const noexcept { return remain_ == 0; }
+    // So many bytes of a message are still to come of which the beginning has been passed on.
+    [[nodiscard]] std::uint32_t remaining() const noexcept { return remain_; }
 
 private:
     void start(std::string_view head, ledger& ledger, session_marks& marks);

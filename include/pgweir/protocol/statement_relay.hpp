@@ -160,10 +160,10 @@ private:
     // What these may do to the transaction: the unnamed statement, all that went to this server
     // under the client's own names, the one that was bound last, the unnamed portal, all others.
     transaction_control unnamed_control_ = transaction_control::none;
-    transaction_control unshared_control_ = transaction_control::none;
+    std::optional<transaction_control> unshared_control_;
     transaction_control bound_control_ = transaction_control::none;
     transaction_control unnamed_portal_ = transaction_control::none;
-    transaction_control named_portals_ = transaction_control::none;
+    std::optional<transaction_control> named_portals_;
     std::string unnamed_target_;  // the name that running the unnamed statement deallocates
     std::string portal_target_;   // ... and the portal that was bound to it last,
     std::string target_portal_;   // whose name this is
