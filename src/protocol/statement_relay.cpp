@@ -325,7 +325,7 @@ void statement_relay::note_portal(std::string_view portal) noexcept {
     if (portal.empty()) {
         unnamed_portal_ = bound_control_;
     } else {
-        named_portals_ = either(named_portals_, bound_control_);
+        named_portals_ = either(named_portals_.value_or(bound_control_), bound_control_);
     }
 }
 
@@ -334,7 +334,7 @@ transaction_control statement_relay::control_of_portal(const context& c) const n
         return transaction_control::none;
     }
     const bool is_unnamed = c.head.size() > header_size && c.head[header_size] == '\0';
-    return is_unnamed ? unnamed_portal_ : named_portals_;
+    return is_unnamed ? unnamed_portal_ : named_portals_.value_or(transaction_control::none);
 }
 
 // --- Parse
@@ -343,7 +343,7 @@ statement_relay::step statement_relay::parse(const context& c) {
     const auto name = cstr_at(c.head, header_size);
     if (!name || is_void(c)) {
         c.marks.permanent = c.marks.permanent || !name;  // whatever its name is, it is not ours
-        unshared_control_ = name ? unshared_control_ : transaction_control::mixed;
+        unshared_control_ = name ? unshared_control_ : std::optional{transaction_control::mixed};
         return raw(c, request::parse);
     }
     if (name->empty()) {
@@ -353,7 +353,8 @@ statement_relay::step statement_relay::parse(const context& c) {
         c.marks.dirty = c.marks.has_statements = true;
         const auto text_at = header_size + name->size() + 1;
         const auto text = c.is_whole() ? cstr_at(c.head, text_at) : std::nullopt;
-        unshared_control_ = either(unshared_control_, control_in(c, text, text_at));
+        const auto control = control_in(c, text, text_at);
+        unshared_control_ = either(unshared_control_.value_or(control), control);
         return raw(c, request::parse);
     }
     auto* known = find(*name);
@@ -565,11 +566,13 @@ statement_relay::step statement_relay::bind(const context& c) {
     if (!name || is_void(c)) {
         c.marks.permanent = c.marks.permanent || !name;
         if (!name) {
-            unnamed_portal_ = named_portals_ = transaction_control::mixed;
+            unnamed_portal_ = transaction_control::mixed;
+            named_portals_ = transaction_control::mixed;
         }
         return raw(c, request::bind);
     }
-    bound_control_ = unshared_control_;  // one from an SQL PREPARE controls nothing
+    // A name that is not known here: from an SQL PREPARE, which controls nothing, or unshared.
+    bound_control_ = unshared_control_.value_or(transaction_control::none);
     const auto s = refer(c, request::bind, name_at, *name, *portal);
     if (s.what == kind::pass || s.what == kind::replace) {
         note_portal(*portal);

@@ -173,10 +173,10 @@ private:
     // What these may do to the transaction: the unnamed statement, all that went to this server
     // under the client's own names, the one that was bound last, the unnamed portal, all others.
     transaction_control unnamed_control_ = transaction_control::none;
-    transaction_control unshared_control_ = transaction_control::none;
+    std::optional<transaction_control> unshared_control_;
     transaction_control bound_control_ = transaction_control::none;
     transaction_control unnamed_portal_ = transaction_control::none;
-    transaction_control named_portals_ = transaction_control::none;
+    std::optional<transaction_control> named_portals_;
     std::string unnamed_target_;  // the name that running the unnamed statement deallocates
     // ... and running a portal, of those that were ever bound to such a statement on this link.
     std::map<std::string, foreseen<std::string>, std::less<>> portals_;

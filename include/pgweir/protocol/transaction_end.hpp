@@ -48,9 +48,9 @@ enum class transaction_control : std::uint8_t {
 // What is one of these, without knowing which.
 [[nodiscard]] constexpr transaction_control either(transaction_control a,
                                                    transaction_control b) noexcept {
-    return a == b || b == transaction_control::none ? a
-           : a == transaction_control::none         ? b
-                                                    : transaction_control::mixed;
+    using enum transaction_control;
+    const bool is_harmless = (a == none || a == may_commit) && (b == none || b == may_commit);
+    return a == b ? a : is_harmless ? may_commit : mixed;
 }
 
 // Never says that a text cannot commit, or that it cannot begin a block, when it can, but that a

@@ -131,6 +131,12 @@ TEST_F(followed, portals_with_names_taken_together) {
     EXPECT_EQ(controls(), "**");
 }
 
+TEST_F(followed, a_cursor_beside_a_portal_that_ends_the_transaction) {
+    send(say_parse("s", "SELECT 1") + say_parse("c", "COMMIT") + say_bind("s", "p") +
+         say_bind("c", "q") + say_execute("p") + say_sync());
+    EXPECT_EQ(controls(), "*");
+}
+
 TEST_F(followed, a_named_statement_that_is_too_long_to_be_kept) {
     send(say_parse("c", "COMMIT --" + std::string(statement_limit, ' ')) + say_run("c") +
          say_sync());
@@ -154,7 +160,12 @@ struct followed_without_sharing : followed {
 TEST_F(followed_without_sharing, statements_with_names) {
     send(say_parse("s", "SELECT 1") + say_run("s") + say_parse("c", "COMMIT") + say_run("c") +
          say_sync());
-    EXPECT_EQ(controls(), "-)");
+    EXPECT_EQ(controls(), "-*");
+}
+
+TEST_F(followed_without_sharing, a_statement_with_a_name) {
+    send(say_parse("c", "COMMIT") + say_run("c") + say_sync());
+    EXPECT_EQ(controls(), ")");
 }
 
 TEST_F(followed_without_sharing, statements_with_names_taken_together) {
