@@ -287,7 +287,7 @@ void prober::read(const batch_result& batch) {
     probe_outcome out;
     out.report.asked = asked_;
     out.report.result = contact::answered;
-    out.report.role = std::move(answer.role);
+    out.report.role = answer.role;
     out.report.receiver = std::move(answer.receiver);
     if (answer.senders) {
         auto& senders = out.report.senders.emplace();
