@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -37,6 +38,7 @@ SETTINGS = {
     "timezone": "Etc/UTC",
     "max_wal_senders": "0",
     "wal_level": "minimal",
+    "max_wal_size": "128MB",  # clusters may live in memory
 }
 
 
@@ -52,10 +54,23 @@ def unprivileged_user():
     return "pgweir-test"
 
 
+def _ports():
+    """Ports below those that the kernel gives to clients; each pytest-xdist worker has its own."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = list(range(10_000 + worker % 16, 32_768, 16))
+    random.SystemRandom().shuffle(ports)
+    return itertools.cycle(ports)
+
+
+_candidates = _ports()
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on, and that nobody else who asks is given soon."""
+    for port in _candidates:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def until(condition, seconds=30, what="condition"):
@@ -170,7 +185,9 @@ class Cluster:
 
     def create_database(self, template="model", name=None):
         name = name or f"db_{next(self._numbers)}"
-        self.execute(f"create database {name} template {template}")
+        # A third of the processor time of the default, which writes the copy to the WAL.
+        strategy = "strategy file_copy" if self.major >= 15 else ""
+        self.execute(f"create database {name} template {template} {strategy}")
         return name
 
     def drop_database(self, name):

@@ -1,5 +1,6 @@
 """Fixtures: clusters (one a PostgreSQL version), fresh databases, and pgweir processes."""
 
+import contextlib
 import itertools
 import os
 import resource
@@ -13,6 +14,8 @@ import pytest
 import installs
 from cluster import Cluster
 from pooler import BINARY, Pooler, default_config, merged
+
+pytest_plugins = ["failover_scene"]
 
 SLOW = os.environ.get("PGWEIR_SLOW") == "1"
 
@@ -52,6 +55,23 @@ def base():
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def data(base):
+    """Where clusters live: in memory, where a database is copied many times faster, if there is
+    room for it."""
+    room = 0
+    with contextlib.suppress(OSError):
+        memory = os.statvfs("/dev/shm")
+        room = memory.f_bavail * memory.f_frsize
+    if room < 4 << 30 or os.environ.get("PGWEIR_KEEP"):
+        yield base
+        return
+    folder = Path(tempfile.mkdtemp(prefix="pgweir-it-", dir="/dev/shm"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _install(base, major):
     found = installs.find(base)
     if major not in found:
@@ -60,13 +80,13 @@ def _install(base, major):
 
 
 @pytest.fixture(scope="session")
-def clusters(base):
+def clusters(base, data):
     """Makes the shared cluster of a version when first asked for."""
     running = {}
 
     def get(major):
         if major not in running:
-            running[major] = Cluster(_install(base, major), base / f"pg{major}").create()
+            running[major] = Cluster(_install(base, major), data / f"pg{major}").create()
         return running[major]
 
     yield get
@@ -83,9 +103,9 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture
-def own_cluster(base):
+def own_cluster(base, data):
     """A cluster that the test may stop and break."""
-    cluster = Cluster(_install(base, installs.WANTED[0]), base / f"own{next(_numbers)}").create()
+    cluster = Cluster(_install(base, installs.WANTED[0]), data / f"own{next(_numbers)}").create()
     yield cluster
     cluster.destroy()
 
@@ -110,17 +130,13 @@ def database(cluster, databases):
     return databases(cluster)
 
 
-@pytest.fixture
-def pooler(base, request, databases):
-    """Starts pgweir: pooler(cluster, {...}, databases=[...]) lays the tables over the defaults.
-
-    At the test's end each is told to stop and must have behaved."""
+def _poolers(base, request):
     if not BINARY.exists():
         pytest.fail(f"no pgweir binary at {BINARY}: build it or set PGWEIR_BINARY")
     started = []
 
-    def start(cluster, over=None, databases=("shop",), environment=None, wait=True):
-        config = merged(default_config(cluster, databases), over or {})
+    def start(cluster, over=None, databases=("shop",), environment=None, wait=True, config=None):
+        config = merged(config or default_config(cluster, databases), over or {})
         process = Pooler(base / f"pooler{next(_numbers)}", config)
         started.append(process)
         return process.start(environment, wait)
@@ -133,6 +149,21 @@ def pooler(base, request, databases):
         except AssertionError as error:
             problems.append(str(error))
         if not os.environ.get("PGWEIR_KEEP"):
-            request.node.add_report_section("call", "pgweir.log", process.log()[-20000:])
+            if isinstance(request.node, pytest.Item):
+                request.node.add_report_section("call", "pgweir.log", process.log()[-20000:])
             shutil.rmtree(process.folder, ignore_errors=True)
     assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def pooler(base, request, databases):
+    """Starts pgweir: pooler(cluster, {...}, databases=[...]) lays the tables over the defaults.
+
+    At the test's end each is told to stop and must have behaved."""
+    yield from _poolers(base, request)
+
+
+@pytest.fixture(scope="module")
+def lasting_pooler(base, request):
+    """As pooler, for all tests of a module."""
+    yield from _poolers(base, request)

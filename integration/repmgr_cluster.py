@@ -87,6 +87,10 @@ class ReplicatedCluster(abc.ABC):
         """A planned change: node n becomes the primary, the others follow it."""
 
     @abc.abstractmethod
+    def take_over(self, n):
+        """An operator makes node n the primary in place of one that is gone; the others follow."""
+
+    @abc.abstractmethod
     def promote(self, n):
         """Promotes node n by itself, without anybody's consent or notice."""
 
@@ -103,6 +107,16 @@ class ReplicatedCluster(abc.ABC):
         """A superuser's connection straight to a node."""
 
     # --- the same for all ---
+
+    def replicate_synchronously(self, on):
+        """From now on a commit waits for one standby, or for none; on nodes that run."""
+        names = ", ".join(f"n{n}" for n in self.nodes)
+        change = f"SET synchronous_standby_names = 'ANY 1 ({names})'" if on else (
+            "RESET synchronous_standby_names")
+        for n in self.nodes:
+            with contextlib.suppress(psycopg.OperationalError), self.connect(n) as connection:
+                connection.execute(f"ALTER SYSTEM {change}")
+                connection.execute("SELECT pg_reload_conf()")
 
     def value(self, n, sql, database="postgres"):
         with self.connect(n, database) as connection:
@@ -418,6 +432,9 @@ class LoopbackCluster(ReplicatedCluster):
 
     def switchover(self, n):
         self.run(*self._repmgr(n), "standby", "switchover", "--siblings-follow")
+
+    def take_over(self, n):
+        self.run(*self._repmgr(n), "standby", "promote", "--siblings-follow")
 
     def promote(self, n):
         with self.connect(n) as connection:

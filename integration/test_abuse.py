@@ -256,6 +256,7 @@ def test_a_client_works_on_when_files_run_out(cluster, pooler):
             other.close()
 
 
+@pytest.mark.alone
 def test_running_out_of_files_does_not_make_it_spin(cluster, pooler):
     weir = pooler(cluster)
     with weir.wire("app") as client:

@@ -442,6 +442,7 @@ def storm(weir, seconds, clients):
     return wrong, turns
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(SECONDS + 240)
 def test_nobody_sees_a_row_of_another(cluster, pooler, database):
     cluster.execute("create unlogged table canaries (v text); grant all on canaries to public",

@@ -80,6 +80,7 @@ def test_clients_that_wait_with_a_large_query_keep_it_to_themselves(start):
             assert wire.rows(client.read_until("Z")) == [["x" * 100_000]]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("reserve", [0, 1])
 def test_waiting_clients_cost_no_processor_time(start, reserve):
     weir = start({"pool": {"size": 1, "reserve_size": reserve, "reserve_after": "1h"}})

@@ -123,13 +123,13 @@ def test_scram_pass_through_needs_no_plain_password_anywhere(cluster, pooler):
         assert client.value("select current_user") == "scram_user"
 
 
-def test_pass_through_works_for_a_second_client_on_a_new_server(cluster, pooler):
+def test_pass_through_works_for_a_second_client_on_a_new_server(cluster, pooler, database):
     stored = cluster.value("select rolpassword from pg_authid where rolname = 'scram_user'")
-    weir = pooler(cluster, {"user": {"scram_user": {"password": stored}}})
-    with weir.wire("scram_user") as one, weir.wire("scram_user") as two:
+    weir = pooler(cluster, {"user": {"scram_user": {"password": stored}}}, databases=[database])
+    with weir.wire("scram_user", database) as one, weir.wire("scram_user", database) as two:
         one.query("begin")
         assert two.value("select count(distinct pid) from pg_stat_activity where usename ="
-                         " 'scram_user'") == "2"
+                         " 'scram_user' and datname = current_database()") == "2"
 
 
 # --- the server leg ------------------------------------------------------------------------------

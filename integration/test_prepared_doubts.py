@@ -3,7 +3,7 @@
 import pytest
 
 import wire
-from statements import same_as_postgresql
+from statements import held, same_as_postgresql
 from wire import FLUSH, SYNC, rows, sqlstates
 
 # Parsed as 2 January or as 1 February: how many days into the year.
@@ -114,3 +114,19 @@ def test_what_a_changed_session_had_parsed_for_it_means_the_same_to_others(clust
             client.query("begin")
             prepared(client, DAYS, "t")
             assert value(client, "t") == "1"
+
+
+def test_a_setting_for_one_transaction_costs_the_others_no_statement(cluster, pooler, database):
+    weir = pooler(cluster, {"workers": {"count": 1}, "pool": {"size": 2}}, [database])
+    weir.database = database
+    with app(weir) as one, app(weir) as two:
+        prepared(one, DAYS)
+        two.query("begin")  # takes the server that has the statement
+        prepared(one, "select 'shared'", "t")
+        for _ in range(2):
+            one.query("begin")
+            one.query("set local datestyle = 'ISO, DMY'")
+            assert value(one) in ("1", "31")
+            one.query("commit")
+        assert held(one, "statement like '%shared%' and name like '\\_\\_pgweir%'") == 1
+        assert value(one) == "1"

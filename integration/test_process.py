@@ -373,6 +373,7 @@ def _idle_clients():
     return min(5000, (hard - 500) // 8 * 8)
 
 
+@pytest.mark.alone
 def test_5000_idle_clients_leave_room_for_work(cluster, pooler):
     weir = pooler(cluster, {"auth": {"method": "trust"}})
     clients = _open(weir, _idle_clients())
@@ -383,6 +384,7 @@ def test_5000_idle_clients_leave_room_for_work(cluster, pooler):
             client.close()
 
 
+@pytest.mark.alone
 def test_5000_idle_clients_cost_no_processor_time(cluster, pooler):
     weir = pooler(cluster, {"auth": {"method": "trust"}})
     clients = _open(weir, _idle_clients())
@@ -393,6 +395,7 @@ def test_5000_idle_clients_cost_no_processor_time(cluster, pooler):
             client.close()
 
 
+@pytest.mark.alone
 def test_an_idle_pgweir_sleeps(cluster, pooler):
     weir = pooler(cluster)
     with weir.wire("app") as client:

@@ -15,9 +15,9 @@ from wire import sqlstates
 
 
 @pytest.fixture(scope="module")
-def primary(base):
+def primary(base, data):
     """A cluster that senders of WAL may be connected to, and a role that may do so."""
-    cluster = Cluster(_install(base, installs.WANTED[0]), base / "replicated")
+    cluster = Cluster(_install(base, installs.WANTED[0]), data / "replicated")
     cluster.create(wal_level="logical", max_wal_senders="10", max_replication_slots="10")
     cluster.execute("alter role app replication")
     with open(cluster.data / "pg_hba.conf", "a", encoding="utf-8") as hba:

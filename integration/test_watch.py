@@ -17,6 +17,8 @@ from repmgr_cluster import MONITOR, LoopbackCluster
 USER, PASSWORD = MONITOR
 _numbers = itertools.count(1)
 
+pytestmark = pytest.mark.failover
+
 
 def watched(cluster, state_dir, over=None):
     """A configuration with the cluster's nodes in it."""

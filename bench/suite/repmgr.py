@@ -12,6 +12,7 @@ import time
 from suite import client, host as host_module, scram
 
 DATABASE = USER = "shop"
+MONITOR = pathlib.Path(__file__).resolve().parents[2] / "conf" / "monitor.sql"
 
 # As fast as repmgr fails over without an election that may be cancelled for good: with consensus,
 # (attempts - 1) * interval must be at least 2 * monitor_interval.
@@ -127,9 +128,10 @@ class Cluster:
             sql.query(f"CREATE ROLE {USER} LOGIN PASSWORD '{self.secret}'")
             sql.query(f"CREATE DATABASE {DATABASE} OWNER {USER}")
         self.repmgr(first, "primary", "register")
-        with contextlib.closing(self.superuser(first, "repmgr")) as sql:
-            for statement in MONITOR.format(secret=self.secret).split(";\n"):
-                sql.query(statement)
+        # A copy: the servers' user need not be able to read this tree.
+        monitor = self._host.write("monitor.sql", MONITOR.read_text(encoding="utf-8"))
+        self.run("psql", "-X", "-q", "-h", self.folder, "-p", first.port, "-U", "postgres",
+                 "-d", "repmgr", "-v", f"password={self.secret}", "-f", monitor)
         for node in others:
             self.repmgr(node, "-h", "127.0.0.1", "-p", first.port, "-U", "repmgr", "-d", "repmgr",
                         "standby", "clone", "--fast-checkpoint")
@@ -221,6 +223,8 @@ class Cluster:
         """Makes a former primary a standby of the present one."""
         self._end_repmgrd(node, signal.SIGTERM)
         self.stop_server(node)
+        # pg_rewind reads the other's timeline from its last checkpoint.
+        self.ask(primary, "CHECKPOINT")
         self.repmgr(node, "node", "rejoin", "-d", self._conninfo(primary), "--force-rewind")
         self.start_repmgrd(node)
         self.wait_until(lambda: node.name in self.streaming(primary), 30, f"{node.name} streaming")
@@ -270,19 +274,6 @@ class Cluster:
         path = self._host.write(name, text)
         path.chmod(0o755)
         return path
-
-
-# What pgweir's monitor may see, and nobody else: repmgr's functions are open to PUBLIC as installed.
-MONITOR = """CREATE ROLE pgweir_monitor LOGIN PASSWORD '{secret}';
-GRANT pg_monitor TO pgweir_monitor;
-GRANT USAGE ON SCHEMA repmgr TO pgweir_monitor;
-GRANT SELECT (node_id, upstream_node_id, active, node_name, type, location, priority)
-    ON repmgr.nodes TO pgweir_monitor;
-GRANT SELECT ON repmgr.voting_term TO pgweir_monitor;
-REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA repmgr FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION repmgr.get_local_node_id(), repmgr.repmgrd_is_running(),
-    repmgr.repmgrd_is_paused(), repmgr.get_upstream_node_id(), repmgr.get_upstream_last_seen()
-    TO pgweir_monitor"""
 
 
 def is_installed(directory):

@@ -6,6 +6,7 @@
 #include "admin/row_writer.hpp"
 #include "pgweir/config/snapshot.hpp"
 #include "pgweir/metrics/report.hpp"
+#include "pgweir/session/local_service.hpp"
 
 #include <optional>
 #include <span>
@@ -34,6 +35,9 @@ struct session_scope {
 // `arguments` are the words after the verb.
 using action = std::optional<failure> (*)(std::span<const token> arguments, session_scope&);
 
+// What is asked of the rest of pgweir; empty when the arguments are not what the verb takes.
+using order_reader = std::optional<session::console_command> (*)(std::span<const token> arguments);
+
 // How a verb is carried out.
 struct from_report {
     const report_table* table;
@@ -44,8 +48,12 @@ struct in_session {
     action run;
 };
 struct by_reload {};
+struct by_order {
+    order_reader read;
+};
 struct not_supported {};  // PgBouncer has it
-using handler = std::variant<from_report, from_parameters, in_session, by_reload, not_supported>;
+using handler =
+    std::variant<from_report, from_parameters, in_session, by_reload, by_order, not_supported>;
 
 struct verb {
     std::string_view first;   // lower case
@@ -63,6 +71,7 @@ struct command {
     const verb* what = nullptr;         // static
     std::span<const column> columns{};  // static; empty: answers no rows
     std::vector<token> arguments{};
+    session::console_command order{};  // of by_order
 };
 
 }  // namespace pgweir::admin

@@ -35,7 +35,7 @@ console_session::step console_session::run(running r, std::string& out) {
     if (!is_allowed(v, role_)) {
         const bool is_admins = v.role == config::console_role::admin;
         fail({"42501", std::string{is_admins ? "admin" : "console"} + " access needed", "",
-              std::string{v.usage} + " needs console = \"" + (is_admins ? "admin" : "stats") +
+              std::string{v.usage} + " needs console = \"" + config::to_string(v.role) +
                   "\" in the user's section of the configuration."},
              out);
         return {};
@@ -45,6 +45,9 @@ console_session::step console_session::run(running r, std::string& out) {
     }
     if (std::holds_alternative<by_reload>(v.how)) {
         return wait(std::move(r), kind::wait_for_reload, 0);
+    }
+    if (std::holds_alternative<by_order>(v.how)) {
+        return wait(std::move(r), kind::wait_for_command, 0);
     }
     if (const auto* how = std::get_if<in_session>(&v.how)) {
         return run_action(r, how->run, out);
@@ -151,8 +154,8 @@ void console_session::fail(const failure& why, std::string& out) {
 }
 
 session::local_outcome console_session::wait(running r, outcome::kind what, unsigned parts) {
+    waiting_for_ = {what, parts, r.what->order};
     waiting_ = std::move(r);
-    waiting_for_ = {what, parts};
     return waiting_for_;
 }
 

@@ -14,8 +14,8 @@
 namespace pgweir::admin {
 
 // Speaks PostgreSQL's simple and extended protocol (docs 55.2.2, 55.2.3): messages in, replies out,
-// one command at a time. A command that needs the workers or a reload stops the conversation until
-// on_report() or on_reload(); what the client sent meanwhile waits in `input_`.
+// one command at a time. A command that needs others, such as the workers, stops the conversation
+// until on_report(), on_reload() or on_command(); what the client sent meanwhile waits in `input_`.
 // Owned by the client; worker thread only; ends by itself with Terminate or a protocol violation.
 class console_session final : public session::local_session {
 public:

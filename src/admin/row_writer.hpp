@@ -47,6 +47,12 @@ public:
     row_writer& text_or_null(std::string_view value) {
         return value.empty() ? null() : text(value);
     }
+    // NULL when 0.
+    row_writer& number_or_null(std::uint64_t value) { return value == 0 ? null() : number(value); }
+    // NULL when below 0.
+    row_writer& number_if_known(std::int64_t value) {
+        return value < 0 ? null() : number(static_cast<std::uint64_t>(value));
+    }
 
     // A row has been begun and not ended: the source of the rows and its columns disagree.
     [[nodiscard]] bool is_inside_row() const noexcept { return next_ != 0; }

@@ -36,7 +36,7 @@ void fill(const metrics::report& report, const config::snapshot&, row_writer& ro
         rows.null();  // load_balance_hosts: a database has one host
         rows.number(d.max_connections).number(d.current_connections);
         rows.number(d.max_client_connections).number(d.current_client_connections);
-        rows.number(0).number(0);  // paused, disabled: there is no PAUSE and no DISABLE
+        rows.number(d.is_paused ? 1 : 0).number(0);  // disabled: there is no DISABLE
     }
 }
 

@@ -8,7 +8,7 @@
 namespace pgweir::admin {
 
 std::optional<failure> show_help(std::span<const token>, session_scope& scope) {
-    constexpr std::size_t usage_width = 24;
+    constexpr std::size_t usage_width = 36;
     std::string text;
     for (const verb& v : verbs()) {
         if (std::holds_alternative<not_supported>(v.how)) {

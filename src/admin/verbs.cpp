@@ -13,6 +13,7 @@ namespace {
 using config::console_role;
 using metrics::part;
 
+constexpr auto hint = console_role::hint;
 constexpr auto stats = console_role::stats;
 constexpr auto admin = console_role::admin;
 
@@ -26,6 +27,15 @@ constexpr verb run(
     std::string_view first, const char* tag, action how, const char* usage, const char* help) {
     return {first, "", true, stats, tag, in_session{how}, usage, help};
 }
+constexpr verb order_for(console_role role,
+                         std::string_view first,
+                         std::string_view second,
+                         const char* tag,
+                         order_reader how,
+                         const char* usage,
+                         const char* help) {
+    return {first, second, true, role, tag, by_order{how}, usage, help};
+}
 constexpr verb lacking(std::string_view first, std::string_view second, const char* usage) {
     return {first, second, true, stats, "", not_supported{}, usage, ""};
 }
@@ -33,7 +43,8 @@ constexpr verb lacking(std::string_view first, std::string_view second, const ch
 // The order is that of SHOW HELP.
 constexpr std::array table{
     verb{"show", "help", false, stats, "SHOW", in_session{show_help}, "SHOW HELP", "this list"},
-    show("version", {&show_version, 0}, "SHOW VERSION", "the version of pgweir"),
+    verb{"show", "version", false, hint, "SHOW", from_report{&show_version, 0}, "SHOW VERSION",
+         "the version of pgweir"},
     show("databases",
          {&show_databases, needs(part::databases)},
          "SHOW DATABASES",
@@ -75,11 +86,76 @@ constexpr std::array table{
     verb{"show", "prepared", false, admin, "SHOW",
          from_report{&show_prepared, needs(part::statements)}, "SHOW PREPARED",
          "prepared statements that clients share"},
+    show("clusters",
+         {&show_clusters, needs(part::clusters)},
+         "SHOW CLUSTERS",
+         "clusters: their primary, and what becomes of writes"),
+    show("cluster", {&show_clusters, needs(part::clusters)}, "SHOW CLUSTER", "as SHOW CLUSTERS"),
+    show("nodes",
+         {&show_nodes, needs(part::clusters)},
+         "SHOW NODES",
+         "nodes of clusters: their state, why, and what it was concluded from"),
+    show("failover_log",
+         {&show_failover_log, needs(part::clusters)},
+         "SHOW FAILOVER_LOG",
+         "what was decided of clusters, and on what evidence"),
     show("config", {&show_config, 0}, "SHOW CONFIG", "settings in force"),
     verb{"show", "", true, stats, "SHOW", from_parameters{}, "SHOW <parameter>",
          "a session parameter, for drivers"},
     verb{"reload", "", false, admin, "RELOAD", by_reload{}, "RELOAD",
          "read the configuration file again"},
+    order_for(admin,
+              "pause",
+              "",
+              "PAUSE",
+              read_pause,
+              "PAUSE [database]",
+              "hold new transactions until RESUME; wait for those under way"),
+    order_for(admin, "resume", "", "RESUME", read_resume, "RESUME [database]", "end a PAUSE"),
+    order_for(admin,
+              "reconnect",
+              "",
+              "RECONNECT",
+              read_reconnect,
+              "RECONNECT [database]",
+              "close every server connection when its transaction ends"),
+    order_for(admin,
+              "switchover",
+              "",
+              "SWITCHOVER",
+              read_switchover,
+              "SWITCHOVER [database] [TIMEOUT t]",
+              "hold writes until another node is primary"),
+    order_for(
+        hint, "recheck", "", "RECHECK", read_recheck, "RECHECK [cluster]", "probe every node now"),
+    order_for(admin,
+              "force",
+              "primary",
+              "FORCE PRIMARY",
+              read_force_primary,
+              "FORCE PRIMARY node [IN cluster]",
+              "take this node for the primary, whatever the evidence"),
+    order_for(admin,
+              "fence",
+              "",
+              "FENCE",
+              read_fence,
+              "FENCE node [IN cluster]",
+              "send nothing to this node"),
+    order_for(admin,
+              "unfence",
+              "",
+              "UNFENCE",
+              read_unfence,
+              "UNFENCE node [IN cluster]",
+              "take a FENCE back"),
+    order_for(admin,
+              "forget",
+              "cluster",
+              "FORGET CLUSTER",
+              read_forget_cluster,
+              "FORGET CLUSTER [cluster]",
+              "forget what was learned of a cluster, after pg_upgrade or a restore"),
     run("set", "SET", ignore_setting, "SET name = value", "accepted and ignored, for drivers"),
     run("reset", "RESET", ignore_setting, "RESET name", "accepted and ignored, for drivers"),
     run("begin", "BEGIN", begin_block, "BEGIN", "changes nothing, for drivers"),
@@ -90,13 +166,10 @@ constexpr std::array table{
     run("abort", "ROLLBACK", end_block, "ABORT", "as ROLLBACK"),
     run("deallocate", "DEALLOCATE", deallocate, "DEALLOCATE name", "forget prepared statements"),
     run("discard", "DISCARD ALL", discard, "DISCARD ALL", "forget prepared statements"),
-    lacking("pause", "", "PAUSE"),
-    lacking("resume", "", "RESUME"),
     lacking("disable", "", "DISABLE"),
     lacking("enable", "", "ENABLE"),
     lacking("kill", "", "KILL"),
     lacking("kill_client", "", "KILL_CLIENT"),
-    lacking("reconnect", "", "RECONNECT"),
     lacking("suspend", "", "SUSPEND"),
     lacking("shutdown", "", "SHUTDOWN"),
     lacking("wait_close", "", "WAIT_CLOSE"),
@@ -137,6 +210,13 @@ failure unknown_command(std::span<const token> words) {
             "Use SHOW HELP for the commands of the console."};
 }
 
+failure wrong_arguments(const verb& v) {
+    return {"42601", std::string{"invalid arguments of "} + v.tag, "",
+            std::string{"Usage: "} + v.usage +
+                ". Names with other characters than letters, digits, \"_\" and \"-\" go in double "
+                "quotes."};
+}
+
 failure not_supported_yet(const verb& v) {
     return {"0A000", std::string{v.usage} + " is not supported by pgweir " PGWEIR_VERSION " yet",
             "", "Use SHOW HELP for the commands of the console."};
@@ -159,12 +239,19 @@ std::variant<command, failure> recognise(token_list words) {
         return failure{"42P02", "there is no parameter " + excerpt(parameter->text)};
     }
 
-    command c{v, {}, {}};
+    command c{.what = v};
     const auto used = v->second.empty() ? 1 : 2;
     c.arguments.assign(std::make_move_iterator(words.begin() + used),
                        std::make_move_iterator(words.end()));
     if (!v->takes_arguments && !c.arguments.empty()) {
         return failure{"42601", std::string{v->usage} + " takes no arguments"};
+    }
+    if (const auto* reader = std::get_if<by_order>(&v->how)) {
+        auto read = reader->read(c.arguments);
+        if (!read) {
+            return wrong_arguments(*v);
+        }
+        c.order = std::move(*read);
     }
     if (const auto* how = std::get_if<from_report>(&v->how)) {
         c.columns = how->table->columns;

@@ -176,22 +176,22 @@ void command_runner::switchover(const command& c,
             poll_all(
                 [cluster](pool::slices& s) { return s.drain_finishing(cluster); },
                 [this, cluster, timeout, when_done] {
-                    command_outcome outcome;
+                    command_outcome ended;
                     const auto board = watcher_.board_of(cluster);
                     const auto view = board == nullptr ? nullptr : board->view();
                     if (view != nullptr && view->view.why != cluster::cause::switchover) {
-                        outcome.sqlstate = "55000";
-                        outcome.message = "the switchover ended before the primary was drained";
-                        outcome.detail = view->summary;
-                        outcome.hint =
+                        ended.sqlstate = "55000";
+                        ended.message = "the switchover ended before the primary was drained";
+                        ended.detail = view->summary;
+                        ended.hint =
                             "TIMEOUT of SWITCHOVER, or switchover_timeout of the cluster in pgweir";
                     } else {
-                        outcome.notices.push_back(
+                        ended.notices.push_back(
                             "drained: no transaction is open on the primary; writes are held until "
                             "another node is granted, at most " +
                             std::to_string(timeout.count()) + " ms");
                     }
-                    when_done(std::move(outcome));
+                    when_done(std::move(ended));
                 });
         });
 }

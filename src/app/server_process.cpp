@@ -77,6 +77,7 @@ int server_process::run() {
     make_workers();
     watch_signals();
     listener_.open(snapshot_->listen);
+    http_.open(snapshot_);
     for (const auto& w : workers_) {
         w->start();
     }
@@ -168,6 +169,7 @@ void server_process::on_signal(int number) {
 
 void server_process::drain() {
     draining_ = true;
+    http_.drain();
     ::sd_notify(0, "STOPPING=1");
     listener_.close();
     PGWEIR_LOG(info, "draining: transactions may take {} ms to finish",
@@ -217,6 +219,7 @@ session::reload_outcome server_process::reload() {
         apply_limits();
         base::set_log_level(level_of(snapshot_->log.level));
         watcher_.configure(snapshot_);
+        http_.configure(snapshot_);
         for (const auto& w : workers_) {
             w->configure(snapshot_);
         }

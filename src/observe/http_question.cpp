@@ -53,7 +53,6 @@ std::variant<http_question, http_refusal> understand(std::string_view method,
     if (method != "GET" && method != "HEAD") {
         return http_refusal{405, "only GET and HEAD are answered"};
     }
-    question.head_only = method == "HEAD";
     constexpr std::string_view key = "cluster=";
     if (question.page == http_page::readyz && !query.empty()) {
         if (!query.starts_with(key) || query.find('&') != std::string_view::npos) {

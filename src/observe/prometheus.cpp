@@ -14,7 +14,6 @@ namespace {
 
 using metrics::cluster_row;
 using metrics::node_row;
-using metrics::pool_row;
 using metrics::report;
 using metrics::traffic;
 using kind = family::kind;

@@ -61,7 +61,11 @@ void gate::configure(const config::snapshot& snapshot) {
     removed_ = database == nullptr || forced != key_.role.empty() ||
                (database->cluster.empty() && is_for_reading());
     if (removed_) {
-        refuse_held({"3D000", "database \"" + key_.database + "\" is not configured", {}, {}});
+        while (!held_.empty()) {
+            auto& w = held_.front();
+            unhold(w);
+            w.on_refused(removal());
+        }
         return;
     }
     // Clients of a forced user share the pool, so what is said of one of them does not shape it.
@@ -78,6 +82,10 @@ void gate::configure(const config::snapshot& snapshot) {
         open_branches(snapshot);
     }
     send_on();
+}
+
+connect_failure gate::removal() const {
+    return {"3D000", "database \"" + key_.database + "\" is not configured", {}, {}};
 }
 
 void gate::attach(const config::snapshot& snapshot, const config::database_settings& database) {
@@ -106,6 +114,7 @@ void gate::detach() {
         hold(w);
     }
     branches_.clear();
+    has_seen_nodes_ = false;
     current_ = next_ = nullptr;
     board_.reset();
 }
@@ -157,6 +166,8 @@ void gate::on_view() {
 void gate::note_readable() {
     const auto& view = home_.sight_of(cluster_name_).view;
     candidates_.resize(branches_.size());
+    // Nobody has been away whom we see for the first time, except who joins the others later.
+    const bool has_seen_others = std::exchange(has_seen_nodes_, true);
     for (std::size_t i = 0; i < branches_.size(); ++i) {
         auto& b = branches_[i];
         auto& c = candidates_[i];
@@ -172,7 +183,7 @@ void gate::note_readable() {
         c.replay_lag = node.replay_lag;
         const bool was =
             std::exchange(b.readable, c.is_primary || c.reads != cluster::read_quality::none);
-        if (b.readable && !was && view->serial > 1) {
+        if (b.readable && !was && has_seen_others) {
             b.back = now();
         }
         c.back = b.back;
@@ -195,6 +206,7 @@ void gate::send_on() {
         return;
     }
     next_ = nullptr;
+    epoch_ = view->view.epoch;
     slice* to = nullptr;
     if (is_for_reading()) {
         note_readable();
@@ -288,9 +300,10 @@ bool gate::sends_to(const slice& s) const noexcept {
 }
 
 slice* gate::route_read(const waiter& w) {
-    if (next_ != nullptr && next_->is_open()) {
+    if (next_ != nullptr && next_for_ == &w && next_->is_open()) {
         return next_;
     }
+    next_for_ = &w;
     for (std::size_t i = 0; i < candidates_.size(); ++i) {
         candidates_[i].load = branches_[i].where->load();
     }
@@ -301,10 +314,10 @@ slice* gate::route_read(const waiter& w) {
 }
 
 lease gate::acquire(waiter& w, const settings_ptr& wanted) {
+    w.origin_ = this;
     if (board_ == nullptr) {
         return current_->acquire(w, wanted);
     }
-    w.origin_ = this;
     slice* s = current_;
     if (is_for_reading()) {
         s = route_read(w);
@@ -383,8 +396,7 @@ void gate::on_withdrawn(waiter& w) noexcept { unhold(w); }
 
 void gate::take_back(waiter& w) {
     if (removed_) {
-        return w.on_refused(
-            {"3D000", "database \"" + key_.database + "\" is not configured", {}, {}});
+        return w.on_refused(removal());
     }
     slice* s = current_;
     if (board_ != nullptr && is_for_reading()) {

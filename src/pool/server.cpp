@@ -277,6 +277,7 @@ void server::on_logged_in() {
     slice_->on_connected();
     if (slice_->is_primary() && parameters_.value_of("in_hot_standby") == "on") {
         // It has been demoted since we were told that it is the primary: the next probe sees it.
+        slice_->note_failure({"25006", "node " + node() + " is in recovery", {}, {}});
         slice_->smell(cluster::smell::in_recovery);
         return close(ending::at_once);
     }
@@ -464,7 +465,7 @@ void server::clean() {
     }
     if (state_ == phase::cleaning) {
         // Shared statements stay; those under names of clients cannot be told apart from them.
-        const bool all = marks_.has_statements ||
+        const bool all = marks_.hides_statements() ||
                          slice_->pool().clean == config::cleaning::always ||
                          slice_->pool().mode == config::pool_mode::session;
         ask(preparation_sql(all ? cleansing::all : cleansing::session, next_settings_.get(),

@@ -1111,14 +1111,14 @@ void slices::fill(metrics::report& r, unsigned parts) const {
         }
     }
     metrics::memory_row texts{.name = "statement", .size = sizeof(protocol::statement)};
-    for (const auto& [key, weak] : stores_) {
-        if (const auto store = weak.lock()) {
+    for (const auto& known : stores_) {
+        const auto& user = user_of(known.first.first, known.first.second);
+        if (const auto store = known.second.lock()) {
             store->for_each([&](const protocol::statement& s) {
                 ++texts.used;
                 texts.total += texts.size + s.parse.capacity();
                 if (has(metrics::part::statements)) {
-                    r.statements.push_back(
-                        statement_row_of(s, key.first, user_of(key.first, key.second)));
+                    r.statements.push_back(statement_row_of(s, known.first.first, user));
                     r.statements.back().binds = s.binds;
                 }
             });

@@ -36,7 +36,8 @@ void take_tag(tag_effect effect, session_marks& marks, backend_listener& listene
         listener.on_deallocated();
     }
     const bool alters = is(e::settings, e::reset, e::prepared, e::deallocated);
-    marks.dirty = marks.dirty || alters || is(e::dirty);
+    marks.dirty = marks.dirty || alters || is(e::dirty, e::removed);
+    marks.deallocated += is(e::removed) ? 1 : 0;
     marks.changes_parsing = marks.changes_parsing || alters;
     marks.has_statements = marks.has_statements || is(e::prepared);
     marks.permanent = marks.permanent || is(e::permanent);

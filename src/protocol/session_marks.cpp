@@ -94,9 +94,11 @@ tag_effect effect_of_tag(std::string_view tag) noexcept {
             if (is("DO")) {
                 return tag_effect::prepared;
             }
-            return is("DECLARE CURSOR", "DEALLOCATE") || tag.starts_with("DISCARD")
-                       ? tag_effect::dirty
-                       : tag_effect::none;
+            if (is("DEALLOCATE")) {
+                return tag_effect::removed;
+            }
+            return is("DECLARE CURSOR") || tag.starts_with("DISCARD") ? tag_effect::dirty
+                                                                      : tag_effect::none;
         case 'L':
             if (is("LISTEN")) {
                 return tag_effect::dirty;

@@ -91,6 +91,7 @@ statement_relay::statement_relay(const link& l, const session_marks& marks) : li
                       marks.unnamed_count == link_.client->unnamed_count();
     const bool neither = !has_unnamed() && marks.unnamed_owner == 0;
     link_.server.unnamed_is_ours = foreseen<bool>{same || neither};
+    link_.server.begin_link();
 }
 
 client_statements& statement_relay::mine() {
@@ -211,6 +212,9 @@ statement_relay::maybe_step statement_relay::make_ready(const context& c, const 
     if (h.there.must_wait(server.segment())) {
         return step{kind::wait, {}, 0};
     }
+    if (h.there.assumed() && server.is_stale(h)) {
+        return close_shared(c, h);
+    }
     if (h.there.assumed()) {
         // A limit that was lowered may leave more than it allows.
         return link_.limit != 0 && server.size() > link_.limit ? make_room(c) : std::nullopt;
@@ -218,10 +222,7 @@ statement_relay::maybe_step statement_relay::make_ready(const context& c, const 
     if (auto made_room = make_room(c)) {
         return made_room;
     }
-    if (has_changed_session(c)) {
-        // Here and now it may mean something else than to those who share it: it must go.
-        c.marks.dirty = c.marks.has_statements = true;
-    }
+    server.note_parse(h, s != decoy() && has_changed_session(c));
     c.ledger.sent(request::parse, origin::pooler, true);
     server.begin({.server = &h, .is_there = true});
     ++link_.counts.server_parses;
@@ -378,7 +379,7 @@ statement_relay::step statement_relay::parse(const context& c) {
     if (h.there.assumed()) {
         // In a failed transaction it would be refused; and whether it is one is not known while
         // something is outstanding that may begin, end or fail one.
-        if (c.status == 'E' || c.ledger.boundaries() != 0) {
+        if (c.status == 'E' || c.ledger.boundaries() != 0 || h.taint != 0) {
             return close_shared(c, h);
         }
         c.ledger.sent(request::known_parse, origin::client, true);
@@ -390,6 +391,7 @@ statement_relay::step statement_relay::parse(const context& c) {
     if (auto made_room = make_room(c)) {
         return *made_room;
     }
+    server.note_parse(h, false);
     c.ledger.sent(request::parse, origin::client, true);
     server.begin({.server = &h, .is_there = true, .name = &define(*name, *what), .meaning = what});
     ++link_.counts.client_parses;
@@ -702,6 +704,7 @@ statement_relay::step statement_relay::execute(const context& c) {
     c.ledger.sent(request::execute, origin::client, true);
     link_.server.begin({.server = &link_.server.use(decoy()),
                         .is_there = false,
+                        .deallocates = true,
                         .name = target,
                         .refers = bound.assumed(),
                         .portal = &bound});
@@ -730,6 +733,7 @@ statement_relay::step statement_relay::query(const context& c) {
                   control_in(c, text, header_size));
     if (drops || target != nullptr) {
         server.begin({.server = target == nullptr ? nullptr : &server.use(decoy()),
+                      .deallocates = target != nullptr,
                       .name = target,
                       .refers = target == nullptr ? std::string{} : *target->key,
                       .drops_unnamed = drops,

@@ -258,6 +258,11 @@ void server_statements::finish_one(change& c,
                                    outcome how,
                                    client_statements& client,
                                    session_marks& marks) {
+    if (how == outcome::done && c.deallocates) {
+        // Without the tag of a DEALLOCATE the portal has been made anew by SQL, and ran that.
+        how = marks.deallocated != 0 ? outcome::done : outcome::failed;
+        marks.deallocated -= how == outcome::done ? 1 : 0;
+    }
     const bool done = how == outcome::done;
     if (auto* h = c.server) {
         there_ -= h->there.assumed() ? 1 : 0;

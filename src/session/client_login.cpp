@@ -3,6 +3,8 @@
 #include "pgweir/auth/secret_kind.hpp"
 #include "pgweir/base/byte_order.hpp"
 #include "pgweir/base/log.hpp"
+#include "pgweir/cluster/routing.hpp"
+#include "pgweir/net/address.hpp"
 #include "pgweir/protocol/error_response.hpp"
 #include "pgweir/protocol/frame.hpp"
 #include "pgweir/protocol/message_writer.hpp"
@@ -435,8 +437,23 @@ void client::open_pool() {
     user_ = startup.user;
     gate_ = pool::residence{home_.pools().open(
         pool::gate_key{startup.database, shelf->key.role, login_->target}, snapshot)};
+    if (gate_->has_cluster()) {
+        balance_key_ = cluster::hash_of(balance_text());
+    }
     ++gate_->traffic().client_logins;
     return startup.replication ? ask_for_own_server() : ask_for_welcome();
+}
+
+// Clients of whom this is equal read from the same node, where that is how reads are spread.
+std::string client::balance_text() const {
+    switch (gate_->cluster().hash_by) {
+        case config::hash_key::user: return user_;
+        case config::hash_key::database: return gate_->key().database;
+        case config::hash_key::application_name:
+            return std::string{settings_->value_of("application_name")};
+        case config::hash_key::client_address: return net::peer_of(channel_.stream().fd()).host;
+    }
+    return {};
 }
 
 // A replication connection: PostgreSQL has to know at its start, and it cannot be shared.

@@ -9,6 +9,7 @@
 #include "session/client_state.hpp"
 #include "session/outgoing.hpp"
 
+#include <algorithm>
 #include <exception>
 
 namespace pgweir::session {
@@ -105,6 +106,7 @@ void client::begin_link(pool::lease server) {
     lease_ = std::move(server);
     retains_ = gate_->has_cluster() && !is_session();
     lease_->backend().hold_fatal(retains_);
+    may_write_ = lease_->is_on_primary();
     if (retains_) {
         lease_->retained().clear();
     }
@@ -584,7 +586,7 @@ bool client::may_send_again() const noexcept {
         protocol::read_frame(kept.data()).size != kept.size()) {
         return false;
     }
-    if (!lease_->is_on_primary()) {
+    if (!may_write_ && !lease_->is_on_primary()) {
         return true;
     }
     const auto text = kept.substr(protocol::header_size);
@@ -609,20 +611,20 @@ void client::send_again() {
 // transaction is left, else as in a failed one.
 void client::survive(std::string_view last_words) {
     auto& server = *lease_;
-    const bool may_have_committed = server.is_on_primary();
-    const auto said = last_words.empty()
-                          ? protocol::error_fields{}
-                          : protocol::parse_error(last_words.substr(protocol::header_size));
-    const auto detail =
-        "Node " + server.node() + " was lost" +
-        (said.message.empty() ? std::string{"."} : ": " + std::string{said.message} + ".");
+    // By now the node may be in doubt; or a standby promoted.
+    const bool may_have_committed = may_write_ || server.is_on_primary();
+    const auto said = protocol::parse_error(
+        last_words.substr(std::min(last_words.size(), protocol::header_size)));
+    const auto where = "node " + server.node() + ", epoch " + std::to_string(gate_->epoch());
+    const auto detail = "Lost was " + where + (said.message.empty() ? "." : ": ") +
+                        (said.message.empty() ? "" : std::string{said.message} + ".");
     std::string rolled_back;
     protocol::append_error(
         rolled_back,
         {.severity = "ERROR",
          .sqlstate = said.sqlstate.empty() ? "08006" : said.sqlstate,
          .message = said.message.empty() ? "the server connection was lost" : said.message,
-         .detail = "The transaction was rolled back: node " + server.node() + " was lost.",
+         .detail = "The transaction was rolled back: lost was " + where + ".",
          .hint = "Run the transaction again."});
     std::string in_doubt;
     protocol::append_error(

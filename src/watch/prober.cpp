@@ -399,8 +399,8 @@ void prober::on_timeout() {
              "no answer within " + milliseconds_text(settings_.probe_timeout));
     } else if (phase_ == phase::connecting) {
         // The next probe begins with the address behind the one that took all the time.
-        std::ranges::rotate(addresses_, addresses_.begin() + static_cast<std::ptrdiff_t>(
-                                                                 tried_ % addresses_.size()));
+        const auto next = static_cast<std::ptrdiff_t>(tried_ % addresses_.size());
+        std::rotate(addresses_.begin(), addresses_.begin() + next, addresses_.end());
         fail(contact::silent, begun_,
              "no connection within " + milliseconds_text(settings_.connect_timeout));
     } else {

@@ -3,6 +3,7 @@
 
 #include "pgweir/admin/console.hpp"
 #include "pgweir/app/command_runner.hpp"
+#include "pgweir/app/http_service.hpp"
 #include "pgweir/app/listener.hpp"
 #include "pgweir/config/load.hpp"
 #include "pgweir/session/worker.hpp"
@@ -52,6 +53,7 @@ private:
     std::vector<std::unique_ptr<session::worker>> workers_;
     watch::watcher watcher_;  // ends before the workers that it tells
     command_runner commands_{workers_, watcher_};
+    http_service http_{io_, fleet_, workers_, watcher_};
     listener listener_;
     std::size_t next_worker_ = 0;
     unsigned drained_workers_ = 0;

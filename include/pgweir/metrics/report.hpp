@@ -102,6 +102,7 @@ struct database_row {
     std::int64_t server_lifetime_s = 0;
     unsigned max_connections = 0, current_connections = 0;
     unsigned max_client_connections = 0, current_client_connections = 0;
+    bool is_paused = false;  // by PAUSE
 };
 
 struct traffic_row {

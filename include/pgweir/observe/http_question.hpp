@@ -15,7 +15,6 @@ struct http_question {
     http_page page = http_page::healthz;
     // /readyz?cluster=NAME: can writes of this cluster be served?
     std::optional<std::string> cluster;
-    bool head_only = false;
 };
 
 struct http_refusal {

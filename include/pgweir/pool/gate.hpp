@@ -50,6 +50,8 @@ public:
     // --- with a cluster
     [[nodiscard]] const config::cluster_settings& cluster() const noexcept { return cluster_; }
     [[nodiscard]] cluster::board_counts& counts() noexcept { return board_->counts; }
+    // Of the last grant that this worker has seen.
+    [[nodiscard]] std::uint64_t epoch() const noexcept { return epoch_; }
     // Since when there has been no node for its clients.
     [[nodiscard]] base::time_point hold_since() const noexcept { return hold_since_; }
     // What a client is told that has waited for a node in vain.
@@ -108,9 +110,10 @@ private:
         std::string node;
         slice* where;
         bool readable = false;
-        base::time_point back = base::no_time;  // readable again since; no_time: always was
+        base::time_point back = base::no_time;  // see cluster::read_candidate
     };
 
+    [[nodiscard]] connect_failure removal() const;
     void attach(const config::snapshot& snapshot, const config::database_settings& database);
     void detach();
     void open_branches(const config::snapshot& snapshot);
@@ -139,10 +142,14 @@ private:
 
     std::shared_ptr<cluster::board> board_;  // null: no cluster
     std::string cluster_name_;
+    std::uint64_t epoch_ = 0;
     config::cluster_settings cluster_;
     cluster::read_router router_;
     std::vector<cluster::read_candidate> candidates_;  // parallel to branches_
-    slice* next_ = nullptr;  // what route_read() has chosen, for the acquire() that follows
+    bool has_seen_nodes_ = false;
+    // What route_read() has chosen, and for whom: the acquire() that follows takes it.
+    slice* next_ = nullptr;
+    const waiter* next_for_ = nullptr;
     base::time_point hold_since_ = base::no_time;
     waiter_list held_;
 };

@@ -111,7 +111,7 @@ public:
     [[nodiscard]] bool may_begin() const noexcept;
     // And one that is open go on? That also while an operator moves the role.
     [[nodiscard]] bool may_continue() const noexcept;
-    // Is that node the primary? Else nothing that it was sent can have been committed.
+    // Is that node the primary now, as far as this worker knows? Not while it is in doubt.
     [[nodiscard]] bool is_on_primary() const noexcept;
     // What its holder has sent, for as long as that can be sent again elsewhere; the holder's.
     [[nodiscard]] std::string& retained() noexcept { return retained_; }

@@ -16,14 +16,20 @@ enum class text_effect : std::uint8_t {
 
 // What a server connection still carries of those it served.
 struct session_marks {
-    bool dirty = false;               // must be cleaned before another client gets it
-    bool permanent = false;           // cannot be cleaned: must be closed instead
-    bool changes_parsing = false;     // dirty by something that lets SQL text mean something else
-    bool has_statements = false;      // dirty by prepared statements under names of its clients
-    bool resets = false;              // settings may be back at what the session began with
+    bool dirty = false;            // must be cleaned before another client gets it
+    bool permanent = false;        // cannot be cleaned: must be closed instead
+    bool changes_parsing = false;  // dirty by something that lets SQL text mean something else
+    bool has_statements = false;   // dirty by prepared statements under names of its clients
+    bool resets = false;           // settings may be back at what the session began with
+    // How often DEALLOCATE has removed something else than was made for it (server_statements).
+    std::uint32_t deallocated = 0;
     std::uint64_t unnamed_owner = 0;  // client whose unnamed statement it may hold; 0: nobody's
     std::uint64_t unnamed_count = 0;  // and which of all that this client has parsed
 
+    // Is it unknown which prepared statements there are?
+    [[nodiscard]] bool hides_statements() const noexcept {
+        return has_statements || deallocated != 0;
+    }
     void add(text_effect e) noexcept {
         dirty = dirty || e != text_effect::none;
         changes_parsing = changes_parsing || e == text_effect::settings;
@@ -37,6 +43,7 @@ enum class tag_effect : std::uint8_t {
     settings,     // the same, and it decides how SQL text is understood
     reset,        // the same: settings are back at what the session began with
     prepared,     // the same, and maybe prepared statements
+    removed,      // as dirty, and a prepared statement is gone
     deallocated,  // as reset, and all prepared statements are gone
     permanent,    // LOAD: nothing but a new connection removes it
 };

@@ -151,6 +151,7 @@ public:
     struct held : boost::intrusive::list_base_hook<> {
         statement_ptr what;
         foreseen<bool> there{false};
+        std::uint64_t taint = 0;  // the link that parsed it in a changed session; 0: none
     };
 
     server_statements() = default;
@@ -180,6 +181,7 @@ public:
     struct change {
         held* server = nullptr;  // `there` becomes is_there
         bool is_there = false;
+        bool deallocates = false;                  // by running DEALLOCATE
         client_statements::named* name = nullptr;  // becomes `meaning`
         statement_ptr meaning{};
         std::string refers{};  // the name of the client that it used, should it fail
@@ -201,6 +203,15 @@ public:
     // what the server holds; all of it is forgotten then.
     [[nodiscard]] bool abandon();
 
+    // Another client is served from now on, or the same one again.
+    void begin_link() noexcept { ++link_; }
+    // This link parses it: in a changed session it may mean something else than to those who share
+    // it, so that it must not outlive this link.
+    void note_parse(held& h, bool is_changed) const noexcept { h.taint = is_changed ? link_ : 0; }
+    [[nodiscard]] bool is_stale(const held& h) const noexcept {
+        return h.taint != 0 && h.taint != link_;
+    }
+
     [[nodiscard]] std::uint64_t segment() const noexcept { return segment_; }
     void end_segment() noexcept { ++segment_; }
     // Does the server's unnamed statement equal the client's? Set when a client comes.
@@ -221,6 +232,7 @@ private:
     std::vector<change> changes_;
     std::size_t head_ = 0;
     std::uint64_t segment_ = 0;
+    std::uint64_t link_ = 0;
 };
 
 }  // namespace pgweir::protocol

@@ -72,10 +72,12 @@ enum class transaction_control : std::uint8_t {
 
 // For the data path: nearly all texts are done with in here.
 [[nodiscard]] inline transaction_control control_of(std::string_view sql) noexcept {
-    return sql.size() >= 2 && begins_elsewhere(sql[0], sql[1]) &&
-                   std::memchr(sql.data(), ';', sql.size()) == nullptr
-               ? transaction_control::none
-               : study_control(sql);
+    if (sql.size() < 2 || !begins_elsewhere(sql[0], sql[1])) {
+        return study_control(sql);
+    }
+    const auto* const first = std::memchr(sql.data(), ';', sql.size());
+    const bool is_single = first == nullptr || first == &sql.back();
+    return is_single ? transaction_control::none : study_control(sql);
 }
 
 }  // namespace pgweir::protocol

@@ -96,6 +96,7 @@ private:
     void on_hashed(const auth::scram_keys& keys);
     void on_authenticated();
     void open_pool();
+    [[nodiscard]] std::string balance_text() const;
     void ask_for_welcome();
     void ask_for_own_server();
     void send_welcome(std::string_view parameters);
@@ -177,6 +178,7 @@ private:
     bool cancelled_ = false;       // query timeout: our cancel request is out
     bool is_dedicated_ = false;    // a replication connection: one server, to the end
     bool local_busy_ = false;      // the console waits for other threads
+    bool may_write_ = false;       // the node was the primary when it began to serve us
     bool retains_ = false;         // what this link has sent so far could be sent again
     bool held_back_ = false;       // served, but its node may not be written to for now
     std::uint64_t id_;

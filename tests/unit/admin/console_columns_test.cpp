@@ -84,6 +84,28 @@ TEST(console_columns, of_stats_averages) {
                   sharing("avg_"));
 }
 
+TEST(console_columns, of_clusters) {
+    const auto* const expected =
+        "name:25 discovery:25 writes:25 cause:25 primary:25 epoch:20 tli:20 system_identifier:20 "
+        "split_brain:23 since_ms:20 lease_ms:20 held_clients:20 held_bytes:20 failovers:20 "
+        "in_doubt:20 rolled_back:20 hold_rejected:20 fenced_closed:20 metadata_error:25";
+    EXPECT_EQ(columns_of("SHOW CLUSTERS"), expected);
+    EXPECT_EQ(columns_of("SHOW CLUSTER"), expected);
+}
+
+TEST(console_columns, of_nodes) {
+    EXPECT_EQ(columns_of("SHOW NODES"),
+              "cluster:25 name:25 host:25 port:23 weight:23 state:25 reason:25 reads:25 "
+              "contact:25 error:25 tli:20 lsn:25 lag_bytes:20 lag_ms:20 system_identifier:20 "
+              "repmgr_id:23 repmgr_type:25 repmgr_active:23 upstream:25 followers:23 "
+              "sync_state:25 last_ok_ms:20 probe_us:20 probes:20 probes_failed:20");
+}
+
+TEST(console_columns, of_the_failover_log) {
+    EXPECT_EQ(columns_of("SHOW FAILOVER_LOG"),
+              "time:25 cluster:25 event:25 epoch:20 text:25 evidence:25");
+}
+
 TEST(console_columns, of_memory) {
     EXPECT_EQ(columns_of("SHOW MEM"), "name:25 size:23 used:23 free:23 memtotal:20");
 }

@@ -37,6 +37,16 @@ TEST(console_docs, name_every_column_that_is_ours) {
     }
 }
 
+TEST(console_docs, name_every_column_of_clusters) {
+    const auto text = manual();
+    for (const auto* sql : {"SHOW CLUSTERS", "SHOW NODES", "SHOW FAILOVER_LOG"}) {
+        std::stringstream all{columns(first(console_client{}.send(query(sql)), 'T'))};
+        for (std::string column; all >> column;) {
+            EXPECT_THAT(text, HasSubstr("`" + column.substr(0, column.find(':')) + "`")) << sql;
+        }
+    }
+}
+
 TEST(console_docs, help_names_every_verb_that_works) {
     console_client c;
     const auto notice = first(c.send(query("SHOW HELP")), 'N');

@@ -35,6 +35,9 @@ TEST_P(every_show, is_answered_in_binary_too) {
     c.report.servers.resize(1);
     c.report.databases.resize(1);
     c.report.traffics.resize(1);
+    c.report.clusters.resize(1);
+    c.report.nodes.resize(1);
+    c.report.failovers.resize(1);
     EXPECT_THAT(types(c.send(parse("", GetParam()) + bind_to("", "", {1}) + execute("") + sync())),
                 testing::EndsWith("CZ"));
 }
@@ -60,6 +63,40 @@ TEST(console_roles, reload_is_refused_to_stats) {
     const auto replies = c.send(query("RELOAD"));
     EXPECT_EQ(types(replies), "EZ");
     EXPECT_EQ(sqlstate(replies), "42501");
+}
+
+TEST(console_roles, orders_are_refused_to_stats) {
+    for (const auto* sql : {"PAUSE", "RESUME", "RECONNECT", "SWITCHOVER", "FORCE PRIMARY n1",
+                            "FENCE n1", "UNFENCE n1", "FORGET CLUSTER"}) {
+        console_client c{console_role::stats};
+        EXPECT_EQ(sqlstate(c.send(query(sql))), "42501") << sql;
+        EXPECT_TRUE(c.commands.empty()) << sql;
+    }
+}
+
+TEST(console_roles, a_hint_may_recheck_and_see_the_version) {
+    console_client c{console_role::hint};
+    EXPECT_EQ(types(c.send(query("RECHECK"))), "CZ");
+    EXPECT_EQ(types(c.send(query("SHOW VERSION"))), "TDCZ");
+}
+
+TEST(console_roles, a_hint_may_do_nothing_else) {
+    for (const auto& v : verbs()) {
+        if (v.role != console_role::hint) {
+            EXPECT_FALSE(is_allowed(v, console_role::hint)) << v.usage;
+        }
+    }
+    console_client c{console_role::hint};
+    EXPECT_EQ(sqlstate(c.send(query("SHOW NODES"))), "42501");
+    EXPECT_EQ(sqlstate(c.send(query("FENCE n1"))), "42501");
+}
+
+TEST(console_roles, recheck_is_refused_to_a_user_without_role) {
+    console_client c{console_role::none};
+    const auto error = first(c.send(query("RECHECK")), 'E');
+    const auto fields = protocol::parse_error(error.body);
+    EXPECT_EQ(fields.sqlstate, "42501");
+    EXPECT_THAT(std::string{fields.hint}, HasSubstr("console = \"hint\""));
 }
 
 TEST(console_roles, a_refusal_names_the_setting) {

@@ -153,6 +153,104 @@ TEST(show_databases_rows, tell_settings_and_connections) {
                             "session", "(null)", "30", "4", "500", "60", "0", "0"));
 }
 
+TEST(show_databases_rows, tell_what_is_paused) {
+    console_client c;
+    c.report.databases.resize(1);
+    c.report.databases[0].is_paused = true;
+    EXPECT_EQ(only_row(c, "SHOW DATABASES")[15], "1");
+}
+
+TEST(show_clusters_rows, tell_who_is_primary_and_what_became_of_clients) {
+    console_client c;
+    metrics::cluster_row r;
+    r.name = "main";
+    r.discovery = "repmgr";
+    r.writes = "serve";
+    r.cause = "none";
+    r.primary = "n2";
+    r.epoch = 2;
+    r.tli = 3;
+    r.system_identifier = 7'391'846'512'345'678'901;
+    r.split_brain = true;
+    r.since_ms = 4;
+    r.lease_ms = 5;
+    r.held_clients = 6;
+    r.held_bytes = 7;
+    r.failovers = 8;
+    r.in_doubt = 9;
+    r.rolled_back = 10;
+    r.hold_rejected = 11;
+    r.fenced_closed = 12;
+    r.metadata_error = "no space";
+    c.report.clusters = {r};
+    EXPECT_THAT(
+        only_row(c, "SHOW CLUSTERS"),
+        ElementsAre("main", "repmgr", "serve", "none", "n2", "2", "3", "7391846512345678901", "1",
+                    "4", "5", "6", "7", "8", "9", "10", "11", "12", "no space"));
+}
+
+TEST(show_clusters_rows, show_what_is_not_there_as_null) {
+    console_client c;
+    c.report.clusters.resize(1);
+    const auto row = only_row(c, "SHOW CLUSTER");
+    EXPECT_EQ(row[4], "(null)");
+    EXPECT_EQ(row[7], "(null)");
+    EXPECT_EQ(row[18], "(null)");
+}
+
+TEST(show_nodes_rows, tell_the_state_and_its_evidence) {
+    console_client c;
+    metrics::node_row r;
+    r.cluster = "main";
+    r.name = "n3";
+    r.host = "db3";
+    r.port = 5433;
+    r.weight = 100;
+    r.state = "standby";
+    r.reason = "replay_paused";
+    r.reads = "none";
+    r.contact = "answered";
+    r.error = "oops";
+    r.tli = 3;
+    r.lsn = 0x1'0a00'0628;
+    r.lag_bytes = 0;
+    r.lag_ms = 20;
+    r.system_identifier = 21;
+    r.repmgr_id = 3;
+    r.repmgr_type = "standby";
+    r.repmgr_active = 0;
+    r.upstream = "n1";
+    r.followers = 1;
+    r.sync_state = "quorum";
+    r.last_ok_ms = 22;
+    r.probe_us = 23;
+    r.probes = 24;
+    r.probes_failed = 25;
+    c.report.nodes = {r};
+    EXPECT_THAT(only_row(c, "SHOW NODES"),
+                ElementsAre("main", "n3", "db3", "5433", "100", "standby", "replay_paused", "none",
+                            "answered", "oops", "3", "1/A000628", "0", "20", "21", "3", "standby",
+                            "0", "n1", "1", "quorum", "22", "23", "24", "25"));
+}
+
+TEST(show_nodes_rows, show_what_is_not_known_as_null) {
+    console_client c;
+    c.report.nodes.resize(1);
+    const auto row = only_row(c, "SHOW NODES");
+    for (const std::size_t i : {6U, 10U, 11U, 12U, 13U, 14U, 15U, 16U, 17U, 18U, 20U, 21U}) {
+        EXPECT_EQ(row[i], "(null)") << i;
+    }
+}
+
+TEST(show_failover_log_rows, tell_what_was_decided_and_why) {
+    console_client c;
+    c.report.failovers = {{std::chrono::system_clock::from_time_t(951'868'799), "main", "grant", 2,
+                           "n2 is primary", R"({"n1":{}})"}};
+    EXPECT_THAT(only_row(c, "SHOW FAILOVER_LOG"),
+                ElementsAre("2000-02-29 23:59:59 UTC", "main", "grant", "2", "n2 is primary",
+                            R"({"n1":{}})"));
+}
+
 metrics::traffic counting_from(std::uint64_t n) {
     metrics::traffic t;
     t.server_assignments = n;

@@ -99,7 +99,7 @@ TEST(console_simple, a_table_takes_no_arguments) {
 
 TEST(console_simple, a_verb_of_pgbouncer_that_is_lacking_says_so) {
     console_client c;
-    EXPECT_EQ(sqlstate(c.send(query("PAUSE shop"))), "0A000");
+    EXPECT_EQ(sqlstate(c.send(query("SUSPEND"))), "0A000");
 }
 
 TEST(console_simple, a_show_of_pgbouncer_that_is_lacking_says_so) {

@@ -24,9 +24,8 @@ TEST(http_question, is_one_of_three_pages) {
     EXPECT_EQ(asked("GET", "/readyz").page, http_page::readyz);
 }
 
-TEST(http_question, head_asks_for_no_body) {
-    EXPECT_TRUE(asked("HEAD", "/metrics").head_only);
-    EXPECT_FALSE(asked("GET", "/metrics").head_only);
+TEST(http_question, head_asks_for_the_same_pages) {
+    EXPECT_EQ(asked("HEAD", "/metrics").page, http_page::metrics);
 }
 
 TEST(http_question, other_paths_are_not_found) {

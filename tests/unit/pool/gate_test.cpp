@@ -122,7 +122,7 @@ TEST_F(gate_of_a_cluster, keeps_servers_of_standbys_ready_for_their_promotion) {
     grant(0);
     auto [v, b] = served_newcomer(0);
     give_back(*v);
-    pass(2s);
+    pass(1s);
     auto warm = nodes_[1].let_in();
     settle();
     renew();
@@ -187,6 +187,25 @@ TEST_F(gate_of_a_cluster, holds_readers_while_no_standby_can_be_read_from) {
     nodes_[2].let_in();
     settle();
     EXPECT_TRUE(v.is_served());
+}
+
+TEST_F(gate_of_a_cluster, lets_only_those_nodes_start_slowly_that_it_has_seen_away) {
+    main().slow_start = 1h;
+    main().balance = config::balancing::round_robin;
+    grant(0);
+    publish();
+    const auto [v, b] = served_newcomer(1, target::standby);
+    give_back(*v);
+    view_.nodes[2].reads = cluster::read_quality::none;
+    publish();
+    view_.nodes[2].reads = cluster::read_quality::good;
+    publish();
+    for (int i = 0; i < 4; ++i) {
+        auto& reader = newcomer(target::standby);
+        ASSERT_TRUE(reader.is_served());
+        give_back(reader);
+    }
+    EXPECT_FALSE(nodes_[2].has_visitor());
 }
 
 TEST_F(gate_of_a_cluster, sends_a_reader_on_whose_standby_fails_before_it_is_served) {

@@ -390,7 +390,7 @@ private:
 
     static void clean(pooled_server& s) {
         s.postgresql.unnamed.reset();
-        if (s.marks.has_statements) {
+        if (s.marks.hides_statements()) {
             s.postgresql.statements.clear();
             s.on_deallocated();
         }

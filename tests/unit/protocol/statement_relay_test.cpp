@@ -107,6 +107,42 @@ TEST_F(statement_dialogue, parse_behind_what_may_change_the_session_is_shared_wi
     EXPECT_EQ(sent(0), "Q(set role a) P#2 S");
 }
 
+struct parsed_in_a_changed_session : statement_dialogue {
+    parsed_in_a_changed_session() {
+        before(0, 0, one + sync);
+        before(0, 1, say_query("begin"));
+        d.marks(1).add(text_effect::settings);
+        turn(0, 1, run_s + sync);
+        EXPECT_EQ(sent(1), "P#1 B#1 E S");
+    }
+};
+
+TEST_F(parsed_in_a_changed_session, is_not_parsed_again_there) {
+    turn(0, 1, run_s + sync);
+    EXPECT_EQ(sent(1), "B#1 E S");
+}
+
+TEST_F(parsed_in_a_changed_session, is_parsed_again_for_whoever_is_next) {
+    before(0, 1, say_query("commit"));
+    turn(0, 1, run_s + sync);
+    EXPECT_EQ(sent(1), "C#1 P#1 B#1 E S");
+    turn(0, 1, run_s + sync);
+    EXPECT_EQ(sent(1), "B#1 E S");
+}
+
+TEST_F(parsed_in_a_changed_session, is_not_known_to_who_prepares_it) {
+    before(0, 1, say_query("commit"));
+    turn(1, 1, one + run_s + sync);
+    EXPECT_EQ(sent(1), "C#1 P#1 B#1 E S");
+    turn(0, 1, run_s + sync);
+    EXPECT_EQ(sent(1), "B#1 E S");
+}
+
+TEST_F(parsed_in_a_changed_session, costs_nobody_the_others) {
+    before(0, 1, say_parse("t", "select 2") + sync + say_query("commit"));
+    EXPECT_EQ(d.postgresql(1).statements.size(), 2U);
+}
+
 TEST_F(statement_dialogue, syntax_error_defines_nothing) {
     before(0, 0, say_parse("s", "bad") + sync);
     turn(0, 0, run_s + sync);
@@ -301,6 +337,16 @@ TEST_F(names_like_ours, do_not_close_ours) {
     turn(1, 0, say_close(ours) + sync);
     EXPECT_EQ(sent(0), "S");
     EXPECT_EQ(heard(1), "3 Z(I)");
+}
+
+TEST_F(names_like_ours, cost_nobody_ours_when_sql_removes_them) {
+    before(0, 0, one + sync);
+    d.turn(1, 0, say_query("deallocate \"" + ours + "\""));
+    d.problems.clear();  // its client never had that name
+    (void)sent(0);
+    turn(0, 0, run_s + sync);
+    EXPECT_EQ(sent(0), "P#1 B#1 E S");
+    EXPECT_EQ(heard(0), "2 D(select 1) C Z(I)");
 }
 
 TEST_F(names_like_ours, may_be_a_client_s_own) {

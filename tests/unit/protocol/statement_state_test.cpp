@@ -316,6 +316,34 @@ TEST_F(held_by_server, is_still_what_was_not_closed_for_an_error) {
     EXPECT_EQ(server.size(), 1U);
 }
 
+TEST_F(held_by_server, is_not_what_a_deallocate_removed) {
+    const auto s = hold("select 1");
+    server.begin({.server = &server.use(s), .is_there = false, .deallocates = true});
+    marks.deallocated = 1;
+    server.finish({.done = 1}, client, marks);
+    EXPECT_EQ(server.size(), 0U);
+    EXPECT_FALSE(marks.hides_statements());
+}
+
+// The portal was closed by SQL, and another one declared under its name.
+TEST_F(held_by_server, is_still_what_was_not_removed_as_the_tag_tells) {
+    const auto s = hold("select 1");
+    server.begin({.server = &server.use(s), .is_there = false, .deallocates = true});
+    server.finish({.done = 1}, client, marks);
+    EXPECT_EQ(server.size(), 1U);
+}
+
+TEST_F(held_by_server, is_stale_for_another_link_than_the_one_that_changed_its_session) {
+    auto& h = server.use(make("select 1"));
+    server.begin_link();
+    server.note_parse(h, true);
+    EXPECT_FALSE(server.is_stale(h));
+    server.begin_link();
+    EXPECT_TRUE(server.is_stale(h));
+    server.note_parse(h, false);
+    EXPECT_FALSE(server.is_stale(h));
+}
+
 TEST_F(held_by_server, is_nothing_once_all_was_deallocated) {
     const auto s = hold("select 1");
     (void)hold("select 2");
