@@ -73,7 +73,7 @@ struct sender_row {
     std::string slot;
     bool streaming = false;
     std::optional<duration> silence;  // since the last reply of the standby
-    std::string sync_state{};           // shown only
+    std::string sync_state{};         // shown only
 };
 struct slot_row {
     std::string name;
