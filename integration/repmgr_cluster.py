@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 
@@ -155,31 +156,41 @@ class ReplicatedCluster(abc.ABC):
         until(is_following, seconds, f"n{n} as a standby")
 
 
-def children(pid):
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError, IndexError):
-                stat = (entry / "stat").read_text(encoding="ascii", errors="replace")
-                if int(stat.rsplit(")", 1)[1].split()[1]) == pid:
-                    found.append(int(entry.name))
-    return found
+class Process(NamedTuple):
+    """A process that is not taken for another one that has got its number since."""
 
+    pid: int
+    started: int  # in ticks since the machine's start
 
-def send(pid, number):
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
+    @staticmethod
+    def stat(pid):
+        """The fields of /proc/PID/stat behind the name; None when there is no such process."""
+        with contextlib.suppress(OSError):
+            text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+            return text.rsplit(")", 1)[1].split()
+        return None
 
+    @classmethod
+    def of(cls, pid):
+        stat = cls.stat(pid)
+        return cls(pid, int(stat[19])) if stat else None
 
-def is_gone(pid):
-    """Also when it has ended and only its parent, which may be us, has not noticed."""
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
+    def children(self):
+        numbers = (int(e.name) for e in Path("/proc").iterdir() if e.name.isdigit())
+        stats = ((pid, self.stat(pid)) for pid in numbers)
+        return [Process(pid, int(stat[19])) for pid, stat in stats
+                if stat and int(stat[1]) == self.pid]
+
+    def is_gone(self):
+        """Also when it has ended and only its parent, which may be us, has not noticed."""
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)
+        return Process.of(self.pid) != self
+
+    def send(self, number):
+        if not self.is_gone():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
 
 class LoopbackCluster(ReplicatedCluster):
@@ -301,10 +312,13 @@ class LoopbackCluster(ReplicatedCluster):
                                application_name="test", **options)
 
     def _postmaster(self, n):
-        """Its pid; None when there is none."""
-        with contextlib.suppress(FileNotFoundError, IndexError, ValueError):
+        """The process; None when there is none. A file that was left behind may hold a number that
+        is somebody else's now."""
+        with contextlib.suppress(OSError, IndexError, ValueError):
             pid = int((self._data(n) / "postmaster.pid").read_text(encoding="ascii").split()[0])
-            return None if is_gone(pid) else pid
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            if str(self._data(n)).encode() in words:
+                return Process.of(pid)
         return None
 
     # --- verbs ---
@@ -377,11 +391,12 @@ class LoopbackCluster(ReplicatedCluster):
         if not postmaster:
             return
         # Stopped first, so that it does not see its children end and say goodbye to clients.
-        send(postmaster, signal.SIGSTOP)
-        family = [*children(postmaster), postmaster]
-        for pid in family:
-            send(pid, signal.SIGKILL)
-        until(lambda: all(is_gone(pid) for pid in family), 30, f"the end of n{n}")
+        postmaster.send(signal.SIGSTOP)
+        family = [*postmaster.children(), postmaster]
+        for process in family:
+            process.send(signal.SIGKILL)
+        until(lambda: all(p.is_gone() for p in family), 30, f"the end of n{n}")
+        (self._data(n) / "postmaster.pid").unlink(missing_ok=True)
 
     def kill_node(self, n):
         self.repmgrd_stop(n)
@@ -390,7 +405,7 @@ class LoopbackCluster(ReplicatedCluster):
     def stop_node(self, n):
         postmaster = self._postmaster(n)
         self.run(*self._pg_ctl(n, "-m", "fast", "stop"))
-        until(lambda: is_gone(postmaster), 30, f"the end of n{n}")
+        until(postmaster.is_gone, 30, f"the end of n{n}")
 
     def start_node(self, n):
         self.run(*self._pg_ctl(n, "start"))
@@ -399,14 +414,14 @@ class LoopbackCluster(ReplicatedCluster):
 
     def freeze_node(self, n):
         postmaster = self._postmaster(n)
-        send(postmaster, signal.SIGSTOP)
-        for pid in children(postmaster):
-            send(pid, signal.SIGSTOP)
+        postmaster.send(signal.SIGSTOP)
+        for child in postmaster.children():
+            child.send(signal.SIGSTOP)
 
     def thaw_node(self, n):
         postmaster = self._postmaster(n)
-        for pid in [*children(postmaster), postmaster]:
-            send(pid, signal.SIGCONT)
+        for process in [*postmaster.children(), postmaster]:
+            process.send(signal.SIGCONT)
 
     def rejoin(self, n):
         primary = self.wait_primary(other_than=n)
