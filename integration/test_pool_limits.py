@@ -150,10 +150,10 @@ def test_one_idle_server_is_closed_for_a_newcomer(cluster, pooler, database):
         assert len(before & pids(cluster, database)) == 3
 
 
-@pytest.mark.xfail(strict=False, reason="about one run in five another pool than the fullest pays,"
-                   " or an idle server too many is left: not understood yet")
 def test_the_pool_with_most_idle_servers_makes_room(cluster, pooler, database):
-    weir = start(cluster, pooler, database,
+    # Several workers may connect for a client that another's idle server reaches first, and then
+    # the pools are fuller than this wants.
+    weir = start(cluster, pooler, database, workers={"count": 1},
                  database={database: {"max_server_connections": 5}})
     idle_servers(weir, "scram_user", 2)
     idle_servers(weir, "app", 3)
