@@ -68,8 +68,9 @@ observe::cluster_facts describe_cluster(const config::cluster_settings& settings
     const auto& view = published->view;
     facts.is_known = view.why != cluster::cause::starting;
     // The lease tells also when the watch thread does not decide any more.
-    facts.serves_writes =
-        view.writes == cluster::write_mode::serve && board->primary.load().is_running(now);
+    // A doubt that a broken connection casts on the primary is over before anybody acts on it.
+    facts.serves_writes = view.writes == cluster::write_mode::serve &&
+                          (board->primary.load().is_running(now) || board->primary.is_doubted());
     facts.may_serve_soon = view.writes == cluster::write_mode::hold &&
                            settings.hold_max_clients != 0 &&
                            now - view.since < settings.hold_timeout;

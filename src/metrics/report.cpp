@@ -94,6 +94,7 @@ void add_cluster(cluster_row& to, const cluster_row& from) {
     to.rolled_back += counted.rolled_back;
     to.hold_rejected += counted.hold_rejected;
     to.fenced_closed += counted.fenced_closed;
+    to.doubts += counted.doubts;
 }
 
 // The mean of two means. Two products of large counters may not fit 64 bits.

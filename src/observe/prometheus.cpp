@@ -216,6 +216,9 @@ constexpr cluster_metric cluster_metrics[] = {
     {"pgweir_fenced_conn_closed_total", kind::counter,
      "Server connections closed because their node lost its role.",
      [](const cluster_row& c) { return number(c.fenced_closed); }},
+    {"pgweir_primary_doubts_total", kind::counter,
+     "Writes paused for a moment, since a connection to the primary broke: is it all of it?",
+     [](const cluster_row& c) { return number(c.doubts); }},
 };
 
 void write_clusters(std::string& out, const report& r) {

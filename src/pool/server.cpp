@@ -498,7 +498,7 @@ void server::read_own() {
         }
         channel_.keep(data);
         if (status == net::io_status::closed || dying_) {
-            slice_->smell(cluster::smell::lost);
+            note_loss();
             return close(ending::at_once);
         }
         if (recovering_) {
@@ -617,7 +617,13 @@ bool server::is_on_primary() const noexcept { return slice_->is_primary(); }
 
 void server::note_reply() noexcept { slice_->note_reply(); }
 
-void server::smell(cluster::smell what) const { slice_->smell(what); }
+void server::note_loss() const {
+    if (is_sent_away_) {
+        slice_->smell(cluster::smell::lost);
+    } else {
+        slice_->note_break(cluster::smell::lost);
+    }
+}
 
 bool server::restore_settings() {
     marks_.resets = false;
@@ -632,8 +638,13 @@ void server::on_error(const protocol::error_fields& error, protocol::origin owne
     }
     if (error.is_fatal() || state_ == phase::idle) {
         dying_ = true;
-        slice_->smell(error.sqlstate.starts_with("57P") ? cluster::smell::going
-                                                        : cluster::smell::lost);
+        // A shutdown or a crash of the whole server, perhaps; any other word ends this one backend.
+        if (error.sqlstate == "57P01" || error.sqlstate == "57P02") {
+            slice_->note_break(cluster::smell::going);
+        } else {
+            is_sent_away_ = true;
+            slice_->smell(cluster::smell::lost);
+        }
         PGWEIR_LOG(info, "server {}: backend {} ends: {} ({})", id_, pid_, error.message,
                    error.sqlstate);
     } else if (owner == protocol::origin::pooler) {

@@ -170,7 +170,7 @@ void slice::on_view() {
     finishes_ =
         view.why == cluster::cause::switchover && now_is.state == cluster::node_state::primary;
     if (primary_) {
-        word_ = &board_->primary;
+        word_ = &board_->primary.word();
         stamp_ = cluster::stamp_of(view.epoch, index);
     } else if (now_is.reads != cluster::read_quality::none && !cut_) {
         word_ = &link_->reads;
@@ -294,6 +294,13 @@ void slice::smell(cluster::smell what) const {
     if (board_ != nullptr && board_->smelled) {
         board_->smelled(shelf_->key.node, what, now());
     }
+}
+
+void slice::note_break(cluster::smell what) const {
+    if (primary_ && board_->primary.doubt(stamp_, home_.loop().read_clock())) {
+        board_->counts.doubts.fetch_add(1, std::memory_order_relaxed);
+    }
+    smell(what);
 }
 
 void slice::count_fenced() noexcept {

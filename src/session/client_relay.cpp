@@ -541,7 +541,7 @@ bool client::give_back() {
 
 // The server's connection ended while it served us. However it looks, nobody else can have it.
 void client::on_server_lost(std::string_view last_words) {
-    lease_->smell(cluster::smell::lost);
+    lease_->note_loss();
     if (may_send_again()) {
         return send_again();
     }

@@ -49,6 +49,7 @@ void cluster_watch::decide() {
                &cluster_watch::decide);
     log_transitions(view);
     publish(std::move(view));
+    answer_doubt();
 }
 
 // What is not on disk is forgotten by a restart, and a primary that was refused might be granted.
@@ -82,7 +83,8 @@ bool cluster_watch::is_grant_saved() const {
 // Words first: what they take away ends at once, and what they grant serves only those who have
 // seen the view.
 void cluster_watch::publish(cluster::cluster_view view) {
-    board_->primary.publish(view);
+    const bool is_over = board_->primary.publish(view, steady::now(), rules_.lease);
+    const bool is_relieved = std::exchange(is_relieved_, false) || is_over;
     for (std::size_t i = 0; i < nodes_.size(); ++i) {
         nodes_[i]->link->reads.store(read_word(view, i, evidence_[i].alive(), rules_.lease));
     }
@@ -98,7 +100,7 @@ void cluster_watch::publish(cluster::cluster_view view) {
     }
     const auto last = board_->view();
     const lag_limits limits{.bytes = settings_.max_lag_bytes, .time = settings_.max_lag};
-    if (last == nullptr || differs_for_workers(*last, *next, limits)) {
+    if (last == nullptr || is_relieved || differs_for_workers(*last, *next, limits)) {
         // Also after a cluster has left the configuration and come back.
         serial_ = std::max(serial_, last == nullptr ? 0 : last->serial) + 1;
         next->serial = serial_;

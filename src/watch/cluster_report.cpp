@@ -42,6 +42,7 @@ void cluster_watch::report(metrics::report& out) const {
     row.rolled_back = counts.rolled_back;
     row.hold_rejected = counts.hold_rejected;
     row.fenced_closed = counts.fenced_closed;
+    row.doubts = counts.doubts;
     row.metadata_error = state_error_;
     out.clusters.push_back(std::move(row));
     for (std::size_t i = 0; i < nodes_.size(); ++i) {

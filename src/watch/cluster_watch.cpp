@@ -55,7 +55,8 @@ cluster_watch::cluster_watch(surroundings around,
       state_path_{std::move(state_path)},
       state_error_{std::move(loaded.error)},
       decision_timer_{around.io},
-      smell_timer_{around.io} {
+      smell_timer_{around.io},
+      knock_timer_{around.io} {
     if (state_error_.empty()) {
         saved_ = loaded.state;
         judge_.emplace(rules_, std::vector<cluster::member>{}, std::move(loaded.state));
@@ -66,7 +67,7 @@ cluster_watch::cluster_watch(surroundings around,
 }
 
 cluster_watch::~cluster_watch() {
-    board_->primary.store({});
+    board_->primary.end();
     for (auto& n : nodes_) {
         retire(std::move(n));
     }
@@ -131,7 +132,7 @@ void cluster_watch::set_nodes(std::vector<known_node> wanted) {
     for (auto& n : old) {
         if (n != nullptr) {
             if (judge_ && judge_->state().granted == n->known.name) {
-                board_->primary.store({});
+                board_->primary.end();
             }
             retire(std::move(n));
         }
@@ -148,6 +149,8 @@ std::shared_ptr<cluster_watch::node> cluster_watch::make_node(known_node known) 
         n.known.host, n.known.port, probing_of(n.known),
         prober::handlers{
             .probed = [this, &n](probe_outcome outcome) { on_probed(n, std::move(outcome)); },
+            .knocked = [this, &n](bool is_there,
+                                  cluster::time_point asked) { on_knocked(n, is_there, asked); },
             .resolved =
                 [this, &n](std::vector<std::string> addresses) {
                     on_resolved(n, std::move(addresses));
@@ -307,6 +310,7 @@ void cluster_watch::recheck() {
 }
 
 void cluster_watch::on_smell() {
+    answer_doubt();
     if (std::exchange(is_smell_due_, true)) {
         return;
     }
@@ -324,6 +328,28 @@ void cluster_watch::call_after(boost::asio::steady_timer& timer,
             (this->*what)();
         }
     });
+}
+
+// A connection to the primary broke, and its lease is suspended until it has let us in again.
+void cluster_watch::answer_doubt() {
+    const auto& view = told_.view;
+    if (view.primary && board_->primary.is_doubted()) {
+        nodes_[*view.primary]->probing->knock();
+    }
+}
+
+void cluster_watch::on_knocked(const node& n, bool is_there, cluster::time_point asked) {
+    const auto now = steady::now();
+    const auto is_primary = told_.view.primary == index_of(n);
+    if (is_primary && is_there && board_->primary.dispel(asked, now)) {
+        PGWEIR_LOG(debug, "cluster {}: {} has lost a connection, and lives", settings_.name,
+                   n.known.name);
+        is_relieved_ = true;
+        decide();
+    } else if (board_->primary.is_doubted()) {
+        call_after(knock_timer_, is_there ? cluster::duration::zero() : rules_.quick_interval,
+                   &cluster_watch::answer_doubt);
+    }
 }
 
 void cluster_watch::look_into_inbox() {

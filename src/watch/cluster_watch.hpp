@@ -80,9 +80,11 @@ private:
     // What happens.
     void on_probed(node& n, probe_outcome outcome);
     void on_resolved(node& n, std::vector<std::string> addresses);
+    void on_knocked(const node& n, bool is_there, cluster::time_point asked);
     void heed_patroni(const node& n, probe_outcome& outcome) const;
     void discover_from(std::size_t i, const std::vector<node_address>& told);
     void look_into_inbox();
+    void answer_doubt();
 
     // What follows.
     void call_after(boost::asio::steady_timer& timer,
@@ -126,9 +128,11 @@ private:
     std::uint64_t failovers_ = 0;
     boost::asio::steady_timer decision_timer_;
     boost::asio::steady_timer smell_timer_;
+    boost::asio::steady_timer knock_timer_;
     // A timer that was due already calls, whatever has become of it since.
     std::shared_ptr<char> alive_ = std::make_shared<char>();
     bool is_smell_due_ = false;
+    bool is_relieved_ = false;  // a doubt is over, and workers have not been told
     cluster::time_point smelled_at_ = cluster::no_time;  // the inbox was last looked into
 };
 

@@ -41,7 +41,9 @@ prober::prober(boost::asio::io_context& io,
       link_{io,
             {.connected = [this] { on_connected(); },
              .answered = [this](batch_result batch) { on_answered(std::move(batch)); },
-             .lost = [this](refusal why) { on_lost(std::move(why)); }}} {}
+             .lost = [this](refusal why) { on_lost(std::move(why)); }}},
+      door_{io,
+            [this](bool is_there, cluster::time_point asked) { on_.knocked(is_there, asked); }} {}
 
 void prober::stop() noexcept {
     is_stopped_ = true;
@@ -50,6 +52,7 @@ void prober::stop() noexcept {
     patroni_asked_.reset();
     timer_.cancel();
     link_.close();
+    door_.stop();
 }
 
 void prober::configure(probe_settings settings) {
@@ -79,6 +82,12 @@ void prober::probe_soon() {
     is_wanted_soon_ = true;
     if (phase_ == phase::resting) {
         schedule();
+    }
+}
+
+void prober::knock() {
+    if (!is_stopped_ && !address_.empty()) {
+        door_.knock(parameters_for(address_), settings_.connect_timeout);
     }
 }
 

@@ -4,6 +4,7 @@
 #include "pgweir/base/secret.hpp"
 #include "pgweir/config/snapshot.hpp"
 #include "watch/http_get.hpp"
+#include "watch/knocker.hpp"
 #include "watch/name_lookup.hpp"
 #include "watch/pacing.hpp"
 #include "watch/patroni_reply.hpp"
@@ -53,6 +54,8 @@ class prober {
 public:
     struct handlers {
         std::function<void(probe_outcome)> probed;
+        // See knock().
+        knocker::handler knocked;
         // What the node's name leads to, when that is new.
         std::function<void(std::vector<std::string> addresses)> resolved;
     };
@@ -77,6 +80,10 @@ public:
     void set_pace(cluster::pace pace);
     // A probe that begins from now on, as soon as the one under way is over.
     void probe_soon();
+    // Whether the node lets somebody in, beside the probes and on a connection of its own: what
+    // answers on the one that is kept may be all that is left of a server. Does nothing while such
+    // an attempt is under way, or before the node was ever connected to.
+    void knock();
 
     [[nodiscard]] std::uint64_t probes() const noexcept { return probes_; }
     [[nodiscard]] std::uint64_t failures() const noexcept { return failures_; }
@@ -119,6 +126,7 @@ private:
     handlers on_;
     boost::asio::steady_timer timer_;
     postgres_link link_;
+    knocker door_;
     std::shared_ptr<char> alive_ = std::make_shared<char>();
     std::shared_ptr<char> alarm_;  // of the timer as it is set: an older one is void
 

@@ -1,7 +1,7 @@
 // What the watch thread and the workers tell each other of one cluster.
 #pragma once
 
-#include "pgweir/cluster/lease.hpp"
+#include "pgweir/cluster/primary_lease.hpp"
 #include "pgweir/cluster/view.hpp"
 
 #include <atomic>
@@ -14,7 +14,8 @@
 
 namespace pgweir::cluster {
 
-// What pooled connections notice of a node. None of it decides anything; it makes probes quick.
+// What pooled connections notice of a node. None of it decides who is primary; it makes probes
+// quick.
 enum class smell : std::uint8_t {
     lost,         // a server connection ended that should not have, or could not be made
     going,        // 57P01, 57P02, 57P03
@@ -74,13 +75,14 @@ struct board_counts {
     std::atomic<std::uint64_t> rolled_back = 0;
     std::atomic<std::uint64_t> hold_rejected = 0;
     std::atomic<std::uint64_t> fenced_closed = 0;
+    std::atomic<std::uint64_t> doubts = 0;
 };
 
 // One a cluster, made with it, shared by all threads, never removed while the process lives.
 class board {
 public:
-    // Before the first byte of each transaction on the primary this is asked; see lease_word.
-    shared_lease primary;
+    // Before the first byte of each transaction on the primary its word is asked; see lease_word.
+    primary_lease primary;
     board_counts counts;
 
     // Watch thread. The words are stored before this is called, so that what they take away is

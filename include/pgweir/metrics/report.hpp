@@ -149,6 +149,7 @@ struct cluster_row {
     std::uint64_t rolled_back = 0;    // 08006 sent for open transactions
     std::uint64_t hold_rejected = 0;  // 57P03 and 53300 sent to clients for want of a primary
     std::uint64_t fenced_closed = 0;  // server connections closed because their node lost its role
+    std::uint64_t doubts = 0;         // writes paused, since a connection to the primary broke
     std::string metadata_error;       // why the state file cannot be written; empty: it can
 };
 

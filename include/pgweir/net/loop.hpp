@@ -52,6 +52,8 @@ public:
     // The same of the turn before: what is read in this turn came later than that, or this thread
     // has not run meanwhile.
     [[nodiscard]] base::time_point turn_before() const noexcept { return before_; }
+    // The time by the clock, where that of the turn is too old.
+    [[nodiscard]] base::time_point read_clock() const noexcept { return clock_(); }
     [[nodiscard]] timer_wheel& timers() noexcept { return timers_; }
     [[nodiscard]] buffer_pool& buffers() noexcept { return buffers_; }
     [[nodiscard]] const buffer_pool& buffers() const noexcept { return buffers_; }

@@ -119,8 +119,8 @@ public:
     [[nodiscard]] const std::string& node() const noexcept;
     // The holder's request was answered: a sign of life of the node.
     void note_reply() noexcept;
-    // What the holder noticed of the node.
-    void smell(cluster::smell what) const;
+    // The holder noticed that the connection has ended.
+    void note_loss() const;
     // The server said FATAL: it closes the connection.
     [[nodiscard]] bool is_dying() const noexcept { return dying_; }
 
@@ -217,6 +217,7 @@ private:
     startup_parameters own_startup_;
     server_user* user_ = nullptr;
     bool dying_ = false;
+    bool is_sent_away_ = false;  // by words that are for this session alone
     bool revoked_ = false;
     bool cleans_ = false;  // while cleaning: the session is cleaned, not only set up for a waiter
     bool was_dirty_ = false;  // has been cleaned before

@@ -140,6 +140,9 @@ public:
     [[nodiscard]] unsigned load() const noexcept;
     void note_reply() noexcept;
     void smell(cluster::smell what) const;
+    // A connection of its ended as those of a dying node do. Nothing begins on the primary, on any
+    // worker, until it has shown that it lives.
+    void note_break(cluster::smell what) const;
     void count_fenced() noexcept;
     // The node is the one that may be written to, or is about to give that up.
     [[nodiscard]] bool is_primary() const noexcept { return primary_ || finishes_; }

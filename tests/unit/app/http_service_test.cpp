@@ -31,7 +31,7 @@ protected:
         view().primary = 0;
         view().epoch = 1;
         view().lease_until = now + lease;
-        board_.primary.publish(view());
+        board_.primary.publish(view(), now, 1s);
     }
     void offer_reads(base::duration lease) {
         view().nodes[0].reads = cluster::read_quality::good;

@@ -68,6 +68,7 @@ TEST(report_merge, takes_a_cluster_from_who_decided_and_sums_what_is_counted) {
     counted.rolled_back = 4;
     counted.hold_rejected = 5;
     counted.fenced_closed = 6;
+    counted.doubts = 7;
     report all;
     all.clusters = {counted};
     for (const auto& row : {decided, counted}) {
@@ -86,6 +87,7 @@ TEST(report_merge, takes_a_cluster_from_who_decided_and_sums_what_is_counted) {
     EXPECT_EQ(c.rolled_back, 8U);
     EXPECT_EQ(c.hold_rejected, 10U);
     EXPECT_EQ(c.fenced_closed, 12U);
+    EXPECT_EQ(c.doubts, 14U);
 }
 
 TEST(report_merge, sorts_clusters_by_name) {

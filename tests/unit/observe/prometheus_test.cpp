@@ -73,6 +73,7 @@ metrics::report one_cluster() {
     c.rolled_back = 14;
     c.hold_rejected = 15;
     c.fenced_closed = 16;
+    c.doubts = 17;
     return r;
 }
 
@@ -189,7 +190,8 @@ TEST(prometheus, cluster_is_described) {
                       Contains(R"(pgweir_in_doubt_total{cluster="main"} 13)"),
                       Contains(R"(pgweir_rolled_back_total{cluster="main"} 14)"),
                       Contains(R"(pgweir_hold_rejected_total{cluster="main"} 15)"),
-                      Contains(R"(pgweir_fenced_conn_closed_total{cluster="main"} 16)")));
+                      Contains(R"(pgweir_fenced_conn_closed_total{cluster="main"} 16)"),
+                      Contains(R"(pgweir_primary_doubts_total{cluster="main"} 17)")));
 }
 
 TEST(prometheus, cluster_that_serves_has_no_time_without_a_primary) {

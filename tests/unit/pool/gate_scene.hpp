@@ -183,7 +183,7 @@ protected:
 
 private:
     void store_words() {
-        board_->primary.publish(view_);
+        board_->primary.publish(view_, net::manual_clock::now(), 2s);
         for (std::size_t i = 0; i < 3; ++i) {
             const bool readable =
                 view_.nodes[i].reads != cluster::read_quality::none && !view_.nodes[i].cut;

@@ -81,8 +81,68 @@ TEST_F(gate_of_a_cluster, takes_the_right_away_before_the_view_has_come) {
     grant(0);
     const auto [v, b] = served_newcomer(0);
     give_back(*v);
-    board_->primary.store({});
+    board_->primary.end();
     EXPECT_FALSE(has_ready());
+}
+
+// An idle server's backend ends like this.
+class broken_server_of_a_cluster : public gate_scene,
+                                   public ::testing::WithParamInterface<message> {};
+
+class of_a_dying_node : public broken_server_of_a_cluster {};
+class of_a_node_that_is_well : public broken_server_of_a_cluster {};
+
+TEST_P(of_a_dying_node, keeps_everybody_from_the_primary_until_it_lets_somebody_in) {
+    grant(0);
+    auto [lost, b1] = served_newcomer(0);
+    auto [other, b2] = served_newcomer(0);
+    give_back(*lost);
+    if (GetParam().type != '\0') {
+        b1.send({GetParam()});
+    }
+    b1.end();
+    settle();
+    EXPECT_FALSE(has_ready());
+    EXPECT_FALSE(may_begin(*other));
+    EXPECT_EQ(board_->counts.doubts.load(), 1U);
+
+    board_->primary.dispel(net::manual_clock::now() + 1ms, net::manual_clock::now());
+    publish();
+    EXPECT_TRUE(may_begin(*other));
+}
+
+INSTANTIATE_TEST_SUITE_P(as,
+                         of_a_dying_node,
+                         ::testing::Values(message{},
+                                           error("57P01", "administrator command"),
+                                           error("57P02", "crash of another server process")),
+                         [](const auto& i) { return "n" + std::to_string(i.index); });
+
+TEST_P(of_a_node_that_is_well, keeps_nobody_from_the_primary) {
+    grant(0);
+    auto [lost, b1] = served_newcomer(0);
+    auto [other, b2] = served_newcomer(0);
+    give_back(*lost);
+    b1.send({GetParam()});
+    b1.end();
+    settle();
+    EXPECT_TRUE(may_begin(*other));
+}
+
+INSTANTIATE_TEST_SUITE_P(as,
+                         of_a_node_that_is_well,
+                         ::testing::Values(error("57P05", "idle-session timeout"),
+                                           error("25P03", "idle-in-transaction timeout")),
+                         [](const auto& i) { return "n" + std::to_string(i.index); });
+
+TEST_F(gate_of_a_cluster, goes_on_with_the_primary_when_a_server_of_a_standby_breaks) {
+    grant(0);
+    const auto [writer, b1] = served_newcomer(0);
+    auto [reader, b2] = served_newcomer(1, target::standby);
+    give_back(*reader);
+    b2.end();
+    settle();
+    EXPECT_TRUE(may_begin(*writer));
 }
 
 TEST_F(gate_of_a_cluster, tells_the_holder_when_its_server_must_not_be_sent_anything_for_now) {
