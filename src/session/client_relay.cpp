@@ -408,10 +408,12 @@ client::passed client::pass_replies(std::string_view data) {
         }
         if (step.why == stop::idle && step.to_client && server.has_overridden() && may_part()) {
             p.sent = pass_restored(data.substr(0, step.size), out) && p.sent;
-        } else if (step.to_client) {
+        } else if (step.to_client && step.why != stop::fatal) {
             // Its client must not see a transaction begin that is not going to be; nor our names.
             out.add(
                 data.substr(0, step.size - step.error - (p.refused ? protocol::ready_size : 0)));
+        } else if (step.to_client) {
+            out.add(data.substr(0, step.size));  // the error is behind that
         }
         if (step.why == stop::fatal) {
             p.fatal = data.substr(step.size, step.error);
