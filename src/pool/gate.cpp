@@ -371,6 +371,7 @@ void gate::enter_hold(waiter& w) {
         return w.on_unavailable(why);
     }
     hold(w);
+    w.on_hold_changed();  // what it has set a timer to so far is not how long it is held
 }
 
 void gate::hold(waiter& w) noexcept {

@@ -20,11 +20,13 @@ struct visitor final : waiter {
     std::optional<unavailable> sent_on;
     bool was_revoked = false;
     unsigned standing_told = 0;
+    unsigned hold_told = 0;
     std::uint64_t key = 0;
 
     void on_server(lease s) override { server = std::move(s); }
     void on_refused(const connect_failure& why) override { refusal = why; }
     void on_unavailable(const unavailable& why) override { sent_on = why; }
+    void on_hold_changed() override { ++hold_told; }
     void on_server_io() override {}
     void on_server_revoked() override {
         was_revoked = true;

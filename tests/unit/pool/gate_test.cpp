@@ -27,6 +27,12 @@ TEST_F(gate_of_a_cluster, holds_a_client_before_anything_is_known) {
     EXPECT_TRUE(v.is_served());
 }
 
+TEST_F(gate_of_a_cluster, tells_a_client_that_it_is_held_so_that_its_time_counts) {
+    auto& v = newcomer();
+    ASSERT_TRUE(v.is_held());
+    EXPECT_EQ(v.hold_told, 1U);
+}
+
 TEST_F(gate_of_a_cluster, serves_those_it_held_in_the_order_of_their_coming) {
     pool().size = 1;
     auto& first = newcomer();
