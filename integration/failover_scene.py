@@ -99,7 +99,7 @@ def mend(nodes):
 
 
 class Stage:
-    """The cluster of a module, made anew when a test leaves more behind than can be mended."""
+    """A cluster for all, made anew when a test leaves more behind than can be mended."""
 
     def __init__(self, make):
         self._make = make
@@ -121,7 +121,7 @@ class Stage:
             self._nodes = None
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stage(base):
     """Three nodes whose repmgrds fail over as fast as they can."""
     why_not = repmgr_cluster.missing(base)
