@@ -73,6 +73,7 @@ std::size_t ledger::outstanding() const noexcept {
 void ledger::pop() {
     auto& front = runs_[head_];
     count(front.what, 1, false);
+    executed_ = executed_ || front.what == request::execute;
     if (front.tracked) {
         ++(front.failed ? settlement_.failed : settlement_.done);
     }
@@ -183,7 +184,7 @@ bool ledger::on_ready() {
             copy_in_ = false;
             pop();
             answered_ = transaction_control::none;
-            failed_batch_ = false;
+            failed_batch_ = executed_ = false;
             open_ = open_ && head_ != runs_.size();
             return true;
         }

@@ -14,7 +14,7 @@ enum class block : std::uint8_t {
     none,
     open,    // and its client has not been told of the loss
     lost,    // told
-    failed,  // failed before it was lost: no COMMIT in it commits
+    failed,  // failed before it was lost: a COMMIT that comes next does not commit
 };
 
 // The oldest segment that is outstanding.
@@ -82,7 +82,10 @@ block answerer::block_at_loss() const noexcept {
     if (!may_begin(answered) && (ends(answered) || what_.status == 'I')) {
         return block::none;
     }
-    return what_.status == 'E' || owed_.has_failed_batch() ? block::failed : block::open;
+    // In a failed block only what revives or ends it is run without an error.
+    const bool has_failed =
+        owed_.has_failed_batch() || (what_.status == 'E' && !owed_.has_executed());
+    return has_failed ? block::failed : block::open;
 }
 
 segment answerer::look_ahead() const {
@@ -151,13 +154,14 @@ void answerer::say_error(const segment& s) {
     bool in_doubt = false;
     switch (block_) {
         case block::none:
-            in_doubt = s.runs_something ? s.commits || !s.begins_first
-                                        : owed_.front().what == request::sync;
+            in_doubt =
+                owed_.has_executed() || (s.runs_something ? s.commits || !s.begins_first
+                                                          : owed_.front().what == request::sync);
             break;
         case block::open: in_doubt = may_commit_ahead(); break;
         case block::lost:
         case block::failed:
-            in_doubt = block_ == block::lost && s.commits;
+            in_doubt = s.commits && (block_ == block::lost || s.lone != control::commits);
             if (!in_doubt) {
                 return append_aborted(out_);
             }
@@ -178,7 +182,9 @@ block answerer::block_behind(const segment& s) const noexcept {
     if (ends(s.lone)) {
         return block::none;
     }
-    return block_ == block::failed || is_certain ? block::failed : block::lost;
+    // What was run in a failed block may have been ROLLBACK TO.
+    const bool stays_failed = block_ == block::failed && !s.runs_something;
+    return stays_failed || is_certain ? block::failed : block::lost;
 }
 
 void answerer::end_segment(const segment& s) {
@@ -259,6 +265,8 @@ outage_outcome answerer::run() {
     outcome_.is_block = block_ != block::none;
     outcome_.is_skipping = owed_.is_skipping();
     outcome_.is_untold = !said && (block_ == block::open || (block_ == block::none && was_open));
+    outcome_.is_untold_in_doubt =
+        outcome_.is_untold && block_ == block::none && owed_.has_executed();
     return outcome_;
 }
 

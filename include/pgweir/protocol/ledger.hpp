@@ -155,6 +155,8 @@ public:
     // What those requests of the oldest segment that have been answered did to the transaction: of
     // those that did something, the last.
     [[nodiscard]] transaction_control answered_control() const noexcept { return answered_; }
+    // An Execute of the oldest segment has been answered: it was run.
+    [[nodiscard]] bool has_executed() const noexcept { return executed_; }
 
 private:
     struct run {
@@ -192,6 +194,7 @@ private:
     bool open_ = false;  // extended requests were sent behind the last Sync
     bool doubtful_ = false;
     bool failed_batch_ = false;
+    bool executed_ = false;
     transaction_control answered_ = transaction_control::none;
     std::uint32_t eaten_syncs_ = 0;  // sent during the COPY IN under way, ignored by the server
     std::uint32_t maybe_ready_ = 0;  // of these, how many may have been read after the COPY failed

@@ -33,7 +33,8 @@ struct outage_outcome {
     // There was nothing to answer, so nothing was said, but something was lost: a transaction block
     // in which the client was idle, or a batch up to here. The next request gets the error.
     bool is_untold = false;
-    std::size_t in_doubt = 0;  // how many errors said so
+    bool is_untold_in_doubt = false;  // ... and that may have been committed
+    std::size_t in_doubt = 0;         // how many errors said so
 
     // Nothing is left of it.
     [[nodiscard]] bool is_over() const noexcept { return !is_block && !is_skipping && !is_untold; }
@@ -44,10 +45,13 @@ struct outage_outcome {
 // and ReadyForQuery. `listener` hears of the settlements. Afterwards nothing is owed. Total.
 //
 // What was sent is not kept, so the errors follow from what each text may do to the transaction:
+// - What has been run outside of a block is `in_doubt`, answered or not: a batch commits with its
+//   Sync, a procedure whenever it likes.
 // - In a block, up to what may end it: one error, `in_doubt` if a COMMIT may be among all that is
 //   outstanding, else `rolled_back`. What is pipelined behind gets 25P02, a COMMIT `in_doubt`.
-// - A lone ROLLBACK of it succeeds: there is nothing left to roll back.
-// - Outside of a block everything that runs something is `in_doubt`.
+// - A lone ROLLBACK of it succeeds: there is nothing left to roll back. So does a lone COMMIT of a
+//   block that has failed; but not behind something else that was sent to that block and may have
+//   been ROLLBACK TO.
 // The status is 'E' where a block may be open: a client that pipelines must not run the rest of a
 // transaction as single statements. So also behind several statements in one string of which some
 // control the transaction; but not behind a lone BEGIN that its client waited for.

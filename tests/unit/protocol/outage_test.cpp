@@ -118,6 +118,7 @@ TEST_P(outage_of, tells_what_is_known) {
     told += o.is_block ? " block" : "";
     told += o.is_skipping ? " skipping" : "";
     told += o.is_untold ? " untold" : "";
+    told += o.is_untold_in_doubt ? " in doubt" : "";
     EXPECT_EQ(told, s.told);
     EXPECT_FALSE(owed.owes_reply());
     EXPECT_EQ(o.in_doubt, [&] {
@@ -143,10 +144,20 @@ INSTANTIATE_TEST_SUITE_P(
                       scene{"batch", 'I', "PBpES", "08007 ZI"},
                       scene{"half_answered_batch", 'I', "PBpES:12TDD", "08007 ZI"},
                       scene{"batch_without_its_sync", 'I', "PBpE:12", "08007 skipping"},
-                      scene{"batch_that_waits_to_go_on", 'I', "PBE:12C", " untold"},
+                      scene{"batch_that_waits_to_go_on", 'I', "PBE:12C", " untold in doubt"},
+                      scene{"batch_that_has_run_nothing_yet", 'I', "PB:12", " untold"},
                       scene{"failed_batch", 'I', "PBES:1E", "ZI"},
                       scene{"failed_batch_without_its_sync", 'I', "PBE:1E", " skipping"},
                       scene{"nothing_but_a_sync_to_answer", 'I', "PBES:12C", "08007 ZI"},
+                      scene{"closed_behind_what_was_answered", 'I', "PBE:12C CS", "08007 ZI"},
+                      scene{"prepared_behind_what_was_answered", 'I', "PBE:12C PS", "08007 ZI"},
+                      scene{"described_behind_what_was_answered", 'I', "PBE:12C pS", "08007 ZI"},
+                      scene{"closed_behind_a_part_of_the_rows", 'I', "PBE:12Ds CS", "08007 ZI"},
+                      scene{"closed_behind_what_was_answered_without_its_sync", 'I', "PBE:12C C",
+                            "08007 skipping"},
+                      scene{"closed_behind_what_failed", 'I', "PBE:12E CS", "ZI"},
+                      scene{"described_behind_a_batch_of_before", 'I', "PBES:12CZ PDS", "08006 ZI"},
+                      scene{"failed_behind_what_was_answered", 'I', "PBEBES:12C2E", "ZI"},
                       scene{"described", 'I', "PDS", "08006 ZI"},
                       scene{"described_halfway", 'I', "PDS:1t", "08006 ZI"},
                       scene{"several", 'I', "QQPBESQ", "08007 ZI 08007 ZI 08007 ZI 08007 ZI"},
@@ -176,6 +187,10 @@ INSTANTIATE_TEST_SUITE_P(
         scene{"commit_as_a_batch", 'T', "PBE)S:12", "08007 ZI"},
         scene{"commit_as_a_batch_without_its_sync", 'T', "PBE):1", "08007 skipping"},
         scene{"commit_that_was_answered", 'T', "PBE)S:12C", "08007 ZI"},
+        scene{"closed_behind_a_commit_that_was_answered", 'T', "PBE):12C CS", "08007 ZI"},
+        scene{"commit_that_was_answered_and_waits_to_go_on", 'T', "PBE):12C", " untold in doubt"},
+        scene{"closed_behind_what_was_answered", 'T', "PBE:12C CS", "08006 ZE block"},
+        scene{"query_behind_what_was_answered", 'T', "PBE:12C BES", "08006 ZE block"},
         scene{"failed_commit", 'T', "Q):E", "ZI"},
         scene{"commit_behind_a_query", 'T', "QQ)", "08007 ZE 08007 ZI"},
         scene{"commit_in_a_batch", 'T', "PBEBE)S", "08007 ZE block"},
@@ -215,15 +230,28 @@ INSTANTIATE_TEST_SUITE_P(
                       scene{"in_a_batch_that_failed", 'I', "PBE(PBES:12CE", "ZE block"}),
     name_of);
 
-INSTANTIATE_TEST_SUITE_P(in_a_failed_block,
-                         outage_of,
-                         ::testing::Values(scene{"idle", 'E', "", " block"},
-                                           scene{"query", 'E', "Q", "25P02 ZE block"},
-                                           scene{"commit", 'E', "Q)", "ROLLBACK ZI"},
-                                           scene{"rollback", 'E', "Q<", "ROLLBACK ZI"},
-                                           scene{"rollback_and_a_query", 'E', "Q<Q",
-                                                 "ROLLBACK ZI 08007 ZI"}),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(
+    in_a_failed_block,
+    outage_of,
+    ::testing::Values(
+        scene{"idle", 'E', "", " block"},
+        scene{"query", 'E', "Q", "25P02 ZE block"},
+        scene{"commit", 'E', "Q)", "ROLLBACK ZI"},
+        scene{"commit_as_a_batch", 'E', "PBE)S", "1 2 ROLLBACK ZI"},
+        scene{"commit_as_a_batch_without_its_sync", 'E', "PBE)", "25P02 skipping"},
+        scene{"commit_behind_what_may_revive_it", 'E', "QQ)", "25P02 ZE 08007 ZI"},
+        scene{"commit_in_a_batch_behind_what_may_revive_it", 'E', "PBEPBE)S", "08007 ZE block"},
+        scene{"commit_in_a_string", 'E', "Q*", "08007 ZE block"},
+        scene{"commit_behind_what_failed_again", 'E', "QQ):E", "ZE ROLLBACK ZI"},
+        scene{"commit_behind_what_runs_nothing", 'E', "PDSQ)", "25P02 ZE ROLLBACK ZI"},
+        scene{"long_text", 'E', "Q?", "08007 ZE block"},
+        scene{"query_behind_what_has_revived_it", 'E', "PBEBES:12C", "08006 ZE block"},
+        scene{"commit_behind_what_has_revived_it", 'E', "PBEBE)S:12C", "08007 ZI"},
+        scene{"rollback_behind_what_has_revived_it", 'E', "PBEBE<S:12C", "2 ROLLBACK ZI"},
+        scene{"revived_in_a_batch_that_waits_to_go_on", 'E', "PBE:12C", " block untold"},
+        scene{"rollback", 'E', "Q<", "ROLLBACK ZI"},
+        scene{"rollback_and_a_query", 'E', "Q<Q", "ROLLBACK ZI 08007 ZI"}),
+    name_of);
 
 INSTANTIATE_TEST_SUITE_P(
     with_requests_of_ours,
