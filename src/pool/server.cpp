@@ -615,6 +615,8 @@ const std::string& server::node() const noexcept { return slice_->common().key.n
 
 bool server::is_on_primary() const noexcept { return slice_->is_primary(); }
 
+bool server::is_on_standby() const noexcept { return slice_->is_standby(); }
+
 void server::note_reply() noexcept { slice_->note_reply(); }
 
 void server::note_loss() const {

@@ -165,6 +165,10 @@ void slice::on_view() {
     const bool was_cut = std::exchange(cut_, now_is.cut);
     const bool was_primary = primary_;
     primary_ = view.primary == index;
+    // Silence tells nothing of its role.
+    const bool is_heard =
+        now_is.state != cluster::node_state::suspect && now_is.state != cluster::node_state::down;
+    standby_ = is_heard ? now_is.state == cluster::node_state::standby : standby_;
     word_ = nullptr;
     // A switchover holds what begins on the node that still is the primary, not what is open there.
     finishes_ =

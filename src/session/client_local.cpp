@@ -97,6 +97,7 @@ void client::take(const local_outcome& o, std::string& out) {
 // --- refused requests
 
 void client::refuse_request(const protocol::error_fields& why) {
+    sent_again_ = false;
     refusal_ = std::make_unique<refusal>();
     protocol::append_error(refusal_->error, why);
     enter(phase::refusing);
@@ -148,7 +149,7 @@ void client::pump_refusal() {
         if (what == event::done || is_nothing) {
             refusal_.reset();
             enter(phase::idle);
-            return pump_idle();
+            return look_again();
         }
         if (has_all) {
             return;

@@ -106,7 +106,7 @@ void client::begin_link(pool::lease server) {
     lease_ = std::move(server);
     retains_ = gate_->has_cluster() && !is_session();
     lease_->backend().hold_fatal(retains_);
-    may_write_ = lease_->is_on_primary();
+    may_write_ = !lease_->is_on_standby();
     if (retains_) {
         lease_->retained().clear();
     }
@@ -139,11 +139,15 @@ void client::pump_client() {
         }
         return;
     }
+    if (!channel_.has_input()) {
+        return;
+    }
     if (gate_->has_cluster() && !may_send()) {
         return hold_back();
     }
-    if (!channel_.has_input()) {
-        return;
+    if (held_back_) {
+        held_back_ = false;
+        arm_timer();
     }
     const auto [data, status] = channel_.receive();
     if (status == net::io_status::closed && data.empty()) {
@@ -196,13 +200,13 @@ void client::hold_back() {
     }
     if (!held_back_) {
         held_back_ = true;
+        since_ = now();
         arm_timer();
     }
 }
 
 void client::on_server_standing() try {
-    if (std::exchange(held_back_, false)) {
-        arm_timer();
+    if (held_back_) {
         pump_client();
         give_back();
     }
@@ -220,6 +224,14 @@ void client::on_server_revoked() try {
 // There is no further edge for what the last receive left in the kernel.
 void client::read_on() {
     if ((phase_ == phase::active || phase_ == phase::idle) && channel_.stream().readable()) {
+        channel_.stream().call_again();
+    }
+}
+
+// What else has come is for the next turn: the requests of a pipeline that are answered here, one
+// by one, would nest.
+void client::look_again() {
+    if (channel_.has_input()) {
         channel_.stream().call_again();
     }
 }
@@ -408,12 +420,12 @@ client::passed client::pass_replies(std::string_view data) {
         }
         if (step.why == stop::idle && step.to_client && server.has_overridden() && may_part()) {
             p.sent = pass_restored(data.substr(0, step.size), out) && p.sent;
-        } else if (step.to_client && step.why != stop::fatal) {
-            // Its client must not see a transaction begin that is not going to be; nor our names.
-            out.add(
-                data.substr(0, step.size - step.error - (p.refused ? protocol::ready_size : 0)));
         } else if (step.to_client) {
-            out.add(data.substr(0, step.size));  // the error is behind that
+            // Its client must not see a transaction begin that is not going to be; nor our names.
+            const auto unsaid = step.why == stop::named ? step.error
+                                : p.refused             ? protocol::ready_size
+                                                        : 0;
+            out.add(data.substr(0, step.size - unsaid));
         }
         if (step.why == stop::fatal) {
             p.fatal = data.substr(step.size, step.error);
@@ -535,7 +547,7 @@ bool client::give_back() {
     if (!may_part()) {
         return false;
     }
-    awaits_replies_ = false;
+    awaits_replies_ = held_back_ = sent_again_ = false;
     enter(phase::idle);
     lease_.release(true, false, false);
     return true;
@@ -577,9 +589,9 @@ bool client::may_survive() const noexcept {
 
 // What was sent has certainly not been committed, nothing of it was answered, and it is all there:
 // a lone BEGIN, or a lone query to a node in recovery. Behind a Parse the client's names would be
-// taken.
+// taken. And what loses a second server may be the reason why.
 bool client::may_send_again() const noexcept {
-    if (!retains_ || !may_survive() || !frontend_.at_boundary() ||
+    if (sent_again_ || !retains_ || !may_survive() || !frontend_.at_boundary() ||
         lease_->backend().status() != 'I') {
         return false;
     }
@@ -588,7 +600,7 @@ bool client::may_send_again() const noexcept {
         protocol::read_frame(kept.data()).size != kept.size()) {
         return false;
     }
-    if (!may_write_ && !lease_->is_on_primary()) {
+    if (!may_write_ && lease_->is_on_standby()) {
         return true;
     }
     const auto text = kept.substr(protocol::header_size);
@@ -603,6 +615,7 @@ void client::send_again() {
     const auto later = channel_.take_kept();
     channel_.keep(lease_->retained());
     channel_.keep(later);
+    sent_again_ = true;
     retains_ = awaits_replies_ = held_back_ = cancelled_ = false;
     query_since_ = transaction_since_ = base::no_time;
     lease_.release(false, false, false);
@@ -613,8 +626,8 @@ void client::send_again() {
 // transaction is left, else as in a failed one.
 void client::survive(std::string_view last_words) {
     auto& server = *lease_;
-    // By now the node may be in doubt; or a standby promoted.
-    const bool may_have_committed = may_write_ || server.is_on_primary();
+    // By now a standby may be promoted.
+    const bool may_have_committed = may_write_ || !server.is_on_standby();
     const auto said = protocol::parse_error(
         last_words.substr(std::min(last_words.size(), protocol::header_size)));
     const auto where = "node " + server.node() + ", epoch " + std::to_string(gate_->epoch());
@@ -641,24 +654,30 @@ void client::survive(std::string_view last_words) {
         {.status = server.backend().status(), .has_more = channel_.has_input()},
         {.rolled_back = rolled_back, .in_doubt = may_have_committed ? in_doubt : rolled_back},
         server.ledger(), server.listener(), replies);
+    const bool tells_doubt = outcome.is_untold_in_doubt && may_have_committed;
     const auto remain = frontend_.take_remain();
     auto& counts = gate_->counts();
     if (may_have_committed) {
-        counts.in_doubt.fetch_add(outcome.in_doubt, std::memory_order_relaxed);
+        counts.in_doubt.fetch_add(outcome.in_doubt + (tells_doubt ? 1 : 0),
+                                  std::memory_order_relaxed);
     }
-    counts.rolled_back.fetch_add(outcome.is_block || outcome.is_untold ? 1 : 0,
-                                 std::memory_order_relaxed);
+    const bool is_rolled_back = outcome.is_block || (outcome.is_untold && !tells_doubt);
+    counts.rolled_back.fetch_add(is_rolled_back ? 1 : 0, std::memory_order_relaxed);
     PGWEIR_LOG(info, "client {}: server {} on node {} is lost{}", id_, server.id(), server.node(),
-               outcome.in_doubt != 0 && may_have_committed ? ", a transaction is in doubt" : "");
-    retains_ = awaits_replies_ = held_back_ = cancelled_ = false;
+               (outcome.in_doubt != 0 && may_have_committed) || tells_doubt
+                   ? ", a transaction is in doubt"
+                   : "");
+    retains_ = awaits_replies_ = held_back_ = sent_again_ = cancelled_ = false;
     query_since_ = base::no_time;
     lease_.release(false, false, false);
     if (!outcome.is_over() || remain != 0) {
-        failure_ = std::make_unique<failure>(protocol::failed_transaction::loss{
-            .is_block = outcome.is_block,
-            .is_skipping = outcome.is_skipping,
-            .remain = remain,
-            .error = outcome.is_untold ? std::move(rolled_back) : std::string{}});
+        failure_ = std::make_unique<failure>(
+            protocol::failed_transaction::loss{.is_block = outcome.is_block,
+                                               .is_skipping = outcome.is_skipping,
+                                               .remain = remain,
+                                               .error = !outcome.is_untold ? std::string{}
+                                                        : tells_doubt      ? std::move(in_doubt)
+                                                                      : std::move(rolled_back)});
     }
     if (!outcome.is_block) {
         transaction_since_ = base::no_time;
@@ -667,11 +686,10 @@ void client::survive(std::string_view last_words) {
     if (!replies.empty() && !channel_.send(replies)) {
         return leave(false);
     }
-    if (phase_ == phase::idle && channel_.has_input() && !channel_.has_backlog()) {
-        pump_idle();
-    } else if (phase_ == phase::failed) {
-        pump_failed();
+    if (phase_ == phase::failed) {
+        return pump_failed();
     }
+    look_again();
 }
 
 void client::pump_failed() {
@@ -716,10 +734,7 @@ void client::pump_failed() {
             failure_.reset();
             transaction_since_ = base::no_time;
             enter(phase::idle);
-            if (!channel_.has_backlog()) {
-                pump_idle();
-            }
-            return;
+            return look_again();
         }
         if (status == net::io_status::would_block || !channel_.stream().readable()) {
             return;

@@ -113,6 +113,8 @@ public:
     [[nodiscard]] bool may_continue() const noexcept;
     // Is that node the primary now, as far as this worker knows? Not while it is in doubt.
     [[nodiscard]] bool is_on_primary() const noexcept;
+    // Was it a standby when it was last heard of? As long as it is one, nothing commits there.
+    [[nodiscard]] bool is_on_standby() const noexcept;
     // What its holder has sent, for as long as that can be sent again elsewhere; the holder's.
     [[nodiscard]] std::string& retained() noexcept { return retained_; }
     // The name of its node; empty unless the database has a cluster.

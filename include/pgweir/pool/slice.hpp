@@ -146,6 +146,8 @@ public:
     void count_fenced() noexcept;
     // The node is the one that may be written to, or is about to give that up.
     [[nodiscard]] bool is_primary() const noexcept { return primary_ || finishes_; }
+    // The node was in recovery when it was last heard of.
+    [[nodiscard]] bool is_standby() const noexcept { return standby_; }
     // A switchover is under way and this is the node that gives its role up.
     [[nodiscard]] bool is_finishing() const noexcept { return finishes_; }
     // Is a server lent, or being made ready for the next one? What a drain waits for.
@@ -242,6 +244,7 @@ private:
     // With a cluster; see on_view().
     bool clustered_ = false;
     bool primary_ = false;   // the node is the one that may be written to
+    bool standby_ = false;   // see is_standby()
     bool cut_ = false;       // nothing may be sent to it
     bool finishes_ = false;  // an operator moves the role: what is open may end
     const cluster::shared_lease* word_ = nullptr;  // null: no transaction may begin

@@ -130,6 +130,7 @@ private:
     [[nodiscard]] bool may_part() const noexcept;
     bool give_back();
     void read_on();
+    void look_again();
     void read_further();
     // The server's own last words, if it had any: a whole ErrorResponse.
     void on_server_lost(std::string_view last_words = {});
@@ -178,8 +179,9 @@ private:
     bool cancelled_ = false;       // query timeout: our cancel request is out
     bool is_dedicated_ = false;    // a replication connection: one server, to the end
     bool local_busy_ = false;      // the console waits for other threads
-    bool may_write_ = false;       // the node was the primary when it began to serve us
+    bool may_write_ = false;       // the node was no standby when it began to serve us
     bool retains_ = false;         // what this link has sent so far could be sent again
+    bool sent_again_ = false;      // the request under way has lost a server before
     bool held_back_ = false;       // served, but its node may not be written to for now
     std::uint64_t id_;
     std::uint64_t balance_key_ = 0;
