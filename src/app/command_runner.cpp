@@ -173,13 +173,14 @@ void command_runner::switchover(const command& c,
             if (!begun.sqlstate.empty()) {
                 return when_done(outcome_of(begun));
             }
+            const auto until = watcher_.board_of(cluster)->view()->view.switchover_until;
             poll_all(
-                [cluster](pool::slices& s) { return s.drain_finishing(cluster); },
-                [this, cluster, timeout, when_done] {
+                [cluster, until](pool::slices& s) { return s.drain(cluster, until); },
+                [this, cluster, until, timeout, when_done] {
                     command_outcome ended;
-                    const auto board = watcher_.board_of(cluster);
-                    const auto view = board == nullptr ? nullptr : board->view();
-                    if (view != nullptr && view->view.why != cluster::cause::switchover) {
+                    const auto view = watcher_.board_of(cluster)->view();
+                    // By then another one may have begun.
+                    if (until == cluster::no_time || view->view.switchover_until != until) {
                         ended.sqlstate = "55000";
                         ended.message = "the switchover ended before the primary was drained";
                         ended.detail = view->summary;

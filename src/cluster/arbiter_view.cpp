@@ -47,6 +47,8 @@ void arbiter::publish(const survey& s, const verdict& v) {
     view_.epoch = state_.epoch;
     view_.tli = state_.max_granted_tli;
     view_.primary = v.primary;
+    view_.granted = find(state_.granted);
+    view_.switchover_until = switchover_until_;
     view_.writes = writes_of(v, s.now());
     view_.lease_until = v.primary ? s.of(*v.primary).alive() + settings_.lease : no_time;
 

@@ -701,6 +701,10 @@ bool server::is_quiet() const noexcept {
     return ledger_.is_empty() && backend_.at_boundary() && !channel_.has_kept();
 }
 
+bool server::is_at_work() const noexcept {
+    return !ledger_.is_empty() || !backend_.at_boundary() || backend_.status() != 'I';
+}
+
 // The connection works, and what is asked and owed on it is exactly known.
 bool server::is_healthy(bool at_boundary) const noexcept {
     return at_boundary && !revoked_ && channel_.stream().is_open() &&

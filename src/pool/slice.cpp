@@ -156,6 +156,7 @@ void slice::on_view() {
     }
     if (place == nullptr || is_removed()) {
         cut_ = true;
+        gives_up_ = finishes_ = false;
         word_ = nullptr;
         return revoke_all();
     }
@@ -171,8 +172,9 @@ void slice::on_view() {
     standby_ = is_heard ? now_is.state == cluster::node_state::standby : standby_;
     word_ = nullptr;
     // A switchover holds what begins on the node that still is the primary, not what is open there.
-    finishes_ =
-        view.why == cluster::cause::switchover && now_is.state == cluster::node_state::primary;
+    gives_up_ = view.switchover_until != cluster::no_time && view.granted == index;
+    finishes_ = gives_up_ && view.why == cluster::cause::switchover &&
+                now_is.state == cluster::node_state::primary;
     if (primary_) {
         word_ = &board_->primary.word();
         stamp_ = cluster::stamp_of(view.epoch, index);
@@ -280,9 +282,17 @@ unsigned slice::load() const noexcept {
 
 bool slice::is_busy() const noexcept {
     for (const auto& s : members_) {
-        const auto now_is = s.state();
-        if (now_is != state::idle && now_is != state::closing && now_is != state::connecting) {
-            return true;
+        switch (s.state()) {
+            case state::idle:
+            case state::closing:
+            case state::connecting: break;
+            // Between two transactions of a session nothing is lost but the session.
+            case state::active:
+                if (s.is_at_work()) {
+                    return true;
+                }
+                break;
+            default: return true;
         }
     }
     return false;
@@ -1030,18 +1040,19 @@ bool slices::has_servers(const std::string& database) const {
     });
 }
 
-bool slices::drain_finishing(const std::string& cluster) {
-    const auto& view = sight_of(cluster).view;
-    if (view == nullptr || view->view.why != cluster::cause::switchover) {
+bool slices::drain(const std::string& cluster, base::time_point until) {
+    const auto is_on = [until](const cluster::view_ptr& v) {
+        return v != nullptr && v->view.switchover_until == until;
+    };
+    const auto& seen = sight_of(cluster);
+    if (!is_on(seen.view)) {
         // The view may not have come here yet: ask the board, which has it.
-        const auto& board = sight_of(cluster).board;
-        const auto newest = board == nullptr ? nullptr : board->view();
-        return newest == nullptr || newest->view.why != cluster::cause::switchover;
+        return seen.board == nullptr || !is_on(seen.board->view());
     }
     bool is_busy = false;
     for (const auto& [s, mine] : slices_) {
         const auto* database = snapshot_->find_database(s->key.database);
-        if (mine->is_finishing() && database != nullptr && database->cluster == cluster) {
+        if (mine->is_giving_up() && database != nullptr && database->cluster == cluster) {
             is_busy = is_busy || mine->is_busy();
             mine->close_idle();
         }

@@ -72,7 +72,8 @@ bool differs_for_workers(const cluster::published_view& a,
     const auto& y = b.view;
     const bool is_same =
         x.epoch == y.epoch && x.writes == y.writes && x.why == y.why && x.primary == y.primary &&
-        x.tli == y.tli && x.split_brain == y.split_brain && a.summary == b.summary &&
+        x.granted == y.granted && x.switchover_until == y.switchover_until && x.tli == y.tli &&
+        x.split_brain == y.split_brain && a.summary == b.summary &&
         std::ranges::equal(a.nodes, b.nodes, is_same_place) &&
         std::ranges::equal(x.nodes, y.nodes,
                            [&](const cluster::node_view& m, const cluster::node_view& n) {

@@ -106,7 +106,12 @@ struct cluster_view {
     std::optional<std::size_t> primary;
     timeline tli = 0;                  // the newest granted
     time_point lease_until = no_time;  // of the primary
-    bool split_brain = false;          // more than one node of this cluster says it is a primary
+    // An operator moves the role: nothing begins on the primary until then, whatever `why` says
+    // meanwhile. no_time: nobody does.
+    time_point switchover_until = no_time;
+    // Who has the grant, served or not; absent: no node of this cluster.
+    std::optional<std::size_t> granted;
+    bool split_brain = false;  // more than one node of this cluster says it is a primary
     std::vector<node_view> nodes;
     pace probes = pace::quick;
     // decide() wants to be called then at the latest, and whenever evidence has changed.

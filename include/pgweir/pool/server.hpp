@@ -123,6 +123,8 @@ public:
     void note_reply() noexcept;
     // The holder noticed that the connection has ended.
     void note_loss() const;
+    // Is anything owed or open on it: a reply, a batch, a transaction?
+    [[nodiscard]] bool is_at_work() const noexcept;
     // The server said FATAL: it closes the connection.
     [[nodiscard]] bool is_dying() const noexcept { return dying_; }
 

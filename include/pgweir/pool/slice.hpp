@@ -148,9 +148,10 @@ public:
     [[nodiscard]] bool is_primary() const noexcept { return primary_ || finishes_; }
     // The node was in recovery when it was last heard of.
     [[nodiscard]] bool is_standby() const noexcept { return standby_; }
-    // A switchover is under way and this is the node that gives its role up.
-    [[nodiscard]] bool is_finishing() const noexcept { return finishes_; }
-    // Is a server lent, or being made ready for the next one? What a drain waits for.
+    // A switchover is under way and this is the node that gives its role up, in doubt or not.
+    [[nodiscard]] bool is_giving_up() const noexcept { return gives_up_; }
+    // Is anything open on a server, or one being made ready for the next client? What a drain waits
+    // for.
     [[nodiscard]] bool is_busy() const noexcept;
 
     // PAUSE and RESUME: while paused no transaction begins, and servers end when they are free.
@@ -243,10 +244,11 @@ private:
 
     // With a cluster; see on_view().
     bool clustered_ = false;
-    bool primary_ = false;   // the node is the one that may be written to
-    bool standby_ = false;   // see is_standby()
-    bool cut_ = false;       // nothing may be sent to it
-    bool finishes_ = false;  // an operator moves the role: what is open may end
+    bool primary_ = false;                         // the node is the one that may be written to
+    bool standby_ = false;                         // see is_standby()
+    bool cut_ = false;                             // nothing may be sent to it
+    bool gives_up_ = false;                        // an operator moves its role to another node
+    bool finishes_ = false;                        // likewise, and what is open may end
     const cluster::shared_lease* word_ = nullptr;  // null: no transaction may begin
     cluster::grant_stamp stamp_ = cluster::grant_stamp::none;
     std::shared_ptr<cluster::node_link> link_;
@@ -335,9 +337,9 @@ public:
     [[nodiscard]] bool is_paused(const std::string& database) const {
         return paused_.contains("") || paused_.contains(database);
     }
-    // While the role of a cluster's primary is moved: closes its idle servers. True when none is
-    // left in use, or the move is over.
-    [[nodiscard]] bool drain_finishing(const std::string& cluster);
+    // While the role of a cluster's primary is moved (cluster_view::switchover_until): closes its
+    // idle servers. True when nothing is open on the others, or the move is over.
+    [[nodiscard]] bool drain(const std::string& cluster, base::time_point until);
 
     // Owns something that runs by itself, until it is done or the worker ends.
     void keep(std::unique_ptr<net::mortal> errand) { errands_.push_back(std::move(errand)); }

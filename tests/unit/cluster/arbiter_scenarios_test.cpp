@@ -294,6 +294,27 @@ TEST_F(three_nodes, a_switchover_that_does_not_come_resumes_at_its_timeout) {
     EXPECT_EQ(w.view().epoch, 1U);
 }
 
+TEST_F(three_nodes, a_switchover_goes_on_while_the_primary_is_in_doubt) {
+    const auto until = w.now + 30s;
+    ASSERT_EQ(w.judge->switchover_begin(until), verb_result::done);
+    w.run(200ms);
+    w.freeze(n1);
+    w.run(1s);
+    EXPECT_NE(w.primary(), "none: switchover");
+    EXPECT_EQ(w.view().switchover_until, until);
+    EXPECT_EQ(w.view().granted, n1);
+}
+
+TEST_F(three_nodes, the_next_grant_ends_a_switchover) {
+    ASSERT_EQ(w.judge->switchover_begin(w.now + 30s), verb_result::done);
+    w.crash(n1);
+    w.run(100ms);
+    w.fail_over(n2, {n3});
+    w.run(100ms);
+    EXPECT_EQ(w.view().switchover_until, no_time);
+    EXPECT_EQ(w.view().granted, n2);
+}
+
 TEST_F(three_nodes, a_switchover_may_be_called_off) {
     ASSERT_EQ(w.judge->switchover_begin(w.now + 30s), verb_result::done);
     w.run(1s);

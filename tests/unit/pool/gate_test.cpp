@@ -289,17 +289,70 @@ TEST_F(gate_of_a_cluster, sends_a_reader_on_whose_standby_fails_before_it_is_ser
     EXPECT_EQ(v.server->node(), "n" + std::to_string(4 - first));
 }
 
-TEST_F(gate_of_a_cluster, lets_an_open_transaction_go_on_during_a_switchover_but_none_begin) {
-    grant(0);
+// The role moves away from the first node.
+class gate_at_a_switchover : public gate_scene {
+protected:
+    static constexpr auto until = base::time_point{1h};
+
+    gate_at_a_switchover() { grant(0); }
+    void begin_switchover() {
+        view_.primary.reset();
+        view_.granted = 0;
+        view_.writes = write_mode::hold;
+        view_.why = cluster::cause::switchover;
+        view_.switchover_until = until;
+        publish();
+    }
+    bool is_drained() {
+        return on(target::primary,
+                  [this](gate&) { return all_.workers.front()->drain("main", until); });
+    }
+    void send_query(visitor& v) {
+        on(target::primary, [&v](gate&) {
+            v.server->ledger().sent(protocol::request::query, protocol::origin::client);
+        });
+    }
+};
+
+TEST_F(gate_at_a_switchover, lets_an_open_transaction_go_on_but_none_begin) {
     const auto [v, b] = served_newcomer(0);
-    view_.primary.reset();
-    view_.writes = write_mode::hold;
-    view_.why = cluster::cause::switchover;
-    publish();
+    begin_switchover();
     EXPECT_FALSE(may_begin(*v));
     EXPECT_TRUE(on(target::primary, [v = v](gate&) { return v->server->may_continue(); }));
     auto& late = newcomer();
     EXPECT_TRUE(late.is_held());
+}
+
+TEST_F(gate_at_a_switchover, is_drained_when_nothing_is_open_on_the_servers_of_sessions) {
+    const auto [v, b] = served_newcomer(0);
+    begin_switchover();
+    EXPECT_TRUE(is_drained());
+}
+
+TEST_F(gate_at_a_switchover, waits_for_the_answer_that_a_client_is_owed) {
+    const auto [v, b] = served_newcomer(0);
+    send_query(*v);
+    begin_switchover();
+    EXPECT_FALSE(is_drained());
+}
+
+TEST_F(gate_at_a_switchover, waits_for_what_is_open_also_while_the_primary_is_in_doubt) {
+    const auto [v, b] = served_newcomer(0);
+    send_query(*v);
+    begin_switchover();
+    view_.nodes[0].state = node_state::suspect;
+    view_.why = cluster::cause::suspect;
+    publish();
+    EXPECT_FALSE(is_drained());
+}
+
+TEST_F(gate_at_a_switchover, does_not_wait_for_one_that_is_over) {
+    const auto [v, b] = served_newcomer(0);
+    send_query(*v);
+    begin_switchover();
+    view_.switchover_until = cluster::no_time;
+    publish();
+    EXPECT_TRUE(is_drained());
 }
 
 TEST_F(gate_of_a_cluster, promises_in_its_welcome_what_its_target_is) {

@@ -57,6 +57,10 @@ TEST(publication, a_hold_is_told) {
     EXPECT_TRUE(differs_after([](auto& v) { v.view.writes = cluster::write_mode::hold; }));
 }
 
+TEST(publication, a_switchover_is_told_while_writes_wait_for_another_reason) {
+    EXPECT_TRUE(differs_after([](auto& v) { v.view.switchover_until = alive; }));
+}
+
 TEST(publication, a_cut_is_told) {
     EXPECT_TRUE(differs_after([](auto& v) { v.view.nodes[1].cut = true; }));
 }
