@@ -31,10 +31,11 @@ std::optional<std::size_t> foremost(const survey& s, const std::vector<std::size
     return std::nullopt;
 }
 
-// Every node that is heard of has been asked since then.
+// Every node has been asked since then, but for those that were known to be down a moment ago. One
+// that was not heard lately is waited for: it may be we who were away.
 bool is_asked_since(const survey& s, time_point since, std::size_t but) {
     for (std::size_t i = 0; i < s.size(); ++i) {
-        if (i != but && s.is_heard(i) && s.of(i).last_asked() < since) {
+        if (i != but && !s.is_known_down(i) && s.of(i).last_asked() < since) {
             return false;
         }
     }
@@ -106,11 +107,16 @@ void arbiter::learn_system(const survey& s) {
 }
 
 void arbiter::remember(const survey& s) {
+    // We have been stopped, or the machine: what a node was before says nothing of it.
+    const bool were_away = decided_ != no_time && s.now() - decided_ >= settings_.lease;
+    decided_ = s.now();
     for (std::size_t i = 0; i < s.size(); ++i) {
         auto& m = memory_[i];
-        if (!s.answers(i)) {
+        if (were_away || !s.answers(i)) {
             m.troubled = s.now();
             m.back = no_time;
+        }
+        if (!s.answers(i)) {
             continue;
         }
         if (m.back == no_time) {

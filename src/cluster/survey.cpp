@@ -100,6 +100,10 @@ bool survey::is_stopped(std::size_t i) const {
     return state(i) == health::down && proves_stopped(evidence_[i].last());
 }
 
+bool survey::is_known_down(std::size_t i) const {
+    return state(i) == health::down && is_fresh(evidence_[i].last_asked());
+}
+
 bool survey::is_heard(std::size_t i) const {
     return state(i) != health::down && evidence_[i].role() != nullptr &&
            is_fresh(evidence_[i].alive());

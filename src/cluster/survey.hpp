@@ -41,6 +41,8 @@ public:
     [[nodiscard]] timeline tli(std::size_t i) const;
     // Nobody can write to it at this moment: confirmed.
     [[nodiscard]] bool is_stopped(std::size_t i) const;
+    // Confirmed down, and asked within a lease.
+    [[nodiscard]] bool is_known_down(std::size_t i) const;
     // Heard of within a lease, and not confirmed down.
     [[nodiscard]] bool is_heard(std::size_t i) const;
     // Its own row in repmgr's metadata, as it has them, says active primary; absent: not known.

@@ -168,6 +168,7 @@ private:
     cluster_state state_;
     cluster_view view_;
     time_point started_ = no_time;  // the first decision
+    time_point decided_ = no_time;  // the last decision
     bool has_served_ = false;       // since the start, or since the cluster was forgotten
     time_point switchover_until_ = no_time;
 };

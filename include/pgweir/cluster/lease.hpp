@@ -41,11 +41,12 @@ public:
     }
     // May a transaction begin now on a connection made under `stamp`?
     [[nodiscard]] constexpr bool allows(grant_stamp stamp, base::time_point now) const noexcept {
-        return stamp != grant_stamp::none && stamp == this->stamp() && is_running(now);
+        return stamp == this->stamp() && is_running(now);
     }
-    // REQUIRES: less than 24 days between `now` and the end.
+    // Is it somebody's, and not over? REQUIRES: less than 24 days between `now` and the end.
     [[nodiscard]] constexpr bool is_running(base::time_point now) const noexcept {
-        return static_cast<std::int32_t>(static_cast<std::uint32_t>(bits_) - ticks(now)) > 0;
+        return stamp() != grant_stamp::none &&
+               static_cast<std::int32_t>(static_cast<std::uint32_t>(bits_) - ticks(now)) > 0;
     }
 
 private:

@@ -294,6 +294,43 @@ TEST_F(three_nodes, a_switchover_that_does_not_come_resumes_at_its_timeout) {
     EXPECT_EQ(w.view().epoch, 1U);
 }
 
+// pgweir was stopped, or its machine. The first node that answers may be the one that lost its role
+// meanwhile.
+TEST_F(three_nodes, after_a_sleep_of_ours_every_node_is_asked_before_the_primary_gets_anything) {
+    const auto hear = [&](std::size_t i) {
+        w.evidence[i].apply({.asked = w.now,
+                             .result = contact::answered,
+                             .role = *w.evidence[i].role(),
+                             .receiver = {},
+                             .senders = {},
+                             .repmgr = {}});
+        w.judge->decide(w.evidence, w.now);
+    };
+    w.now += 10s;
+    hear(n1);
+    EXPECT_EQ(w.primary(), "none: looking around");
+    hear(n3);
+    EXPECT_EQ(w.primary(), "none: looking around");
+    hear(n2);
+    EXPECT_EQ(w.primary(), "n1");
+}
+
+TEST_F(three_nodes, after_a_sleep_of_ours_a_node_that_was_down_before_is_asked_too) {
+    w.crash(n2);
+    w.run(2s);
+    w.now += 10s;
+    for (const auto i : {n1, n3}) {
+        w.evidence[i].apply({.asked = w.now,
+                             .result = contact::answered,
+                             .role = *w.evidence[i].role(),
+                             .receiver = {},
+                             .senders = {},
+                             .repmgr = {}});
+    }
+    w.judge->decide(w.evidence, w.now);
+    EXPECT_EQ(w.primary(), "none: looking around");
+}
+
 TEST_F(three_nodes, a_switchover_goes_on_while_the_primary_is_in_doubt) {
     const auto until = w.now + 30s;
     ASSERT_EQ(w.judge->switchover_begin(until), verb_result::done);

@@ -43,6 +43,13 @@ TEST(lease, lasts_over_the_turn_of_its_clock) {
     EXPECT_FALSE(w.allows(stamp_of(1, 0), turn + 1s));
 }
 
+TEST(lease, of_nobody_runs_at_no_time) {
+    // An end of 0 is ahead of half of all times, counted modulo 2^32 ticks.
+    for (int days = 0; days < 60; ++days) {
+        EXPECT_FALSE(lease_word{}.is_running(time_point{days * 24h})) << days << " days";
+    }
+}
+
 TEST(grant_stamp_of, a_grant_is_never_none_and_differs_from_its_neighbours) {
     std::set<grant_stamp> seen;
     for (const std::uint64_t epoch : {2U, 3U, 0xfffffeU, 0xffffffU, 0x1000000U}) {
