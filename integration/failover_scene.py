@@ -415,7 +415,9 @@ class Racer(threading.Thread):
         super().__init__(daemon=True)
         self._connect, self._rest = connect, rest
         self._quit = threading.Event()
-        self.done = []  # (when it was told so, time.monotonic(); the node that did it)
+        # (when, by the clock of the machine and not by that of a thread that has to wait for the
+        # others, as time.monotonic() tells it; the node that did it)
+        self.done = []
 
     def run(self):
         connection = None
@@ -424,9 +426,10 @@ class Racer(threading.Thread):
                 break
             try:
                 connection = connection or self._connect()
-                (node,) = connection.execute("INSERT INTO probe VALUES (%s) RETURNING node",
-                                             (number,)).fetchone()
-                self.done.append((time.monotonic(), int(node[1:])))
+                node, at = connection.execute(
+                    "INSERT INTO probe VALUES (%s) RETURNING node,"
+                    " extract(epoch FROM clock_timestamp())::float8", (number,)).fetchone()
+                self.done.append((at - time.time() + time.monotonic(), int(node[1:])))
             except psycopg.Error:
                 if connection and connection.closed:
                     connection = None
