@@ -413,12 +413,15 @@ LIES = [
     b"R\x7f\xff\xff\xff" + bytes(4096),
     b"E\x00\x00\x00\x05\x00",
     bytes(65536),
+    b"S" + bytes(512),
+    b"N" + bytes(512),
 ]
 
 
 @pytest.mark.parametrize("lie", LIES, ids=["http", "copy out", "copy in", "huge", "bare error",
-                                           "zeros"])
-def test_a_server_that_talks_nonsense_is_survived(calm, watch, lie):
+                                           "zeros", "no tls", "zeros in clear"])
+@pytest.mark.parametrize("mode", ["disable", "prefer"])
+def test_a_server_that_talks_nonsense_is_survived(calm, watch, lie, mode):
     def lie_to(client):
         with contextlib.suppress(OSError), client:
             client.sendall(lie)
@@ -437,10 +440,11 @@ def test_a_server_that_talks_nonsense_is_survived(calm, watch, lie):
 
         threading.Thread(target=serve, daemon=True).start()
         host, port = calm.address(1)
-        pgweir = watch(calm, {"cluster": {"main": {"discovery": "static", "node": [
-            {"name": "n1", "host": host, "port": port},
-            {"name": "n2", "host": "127.0.0.1", "port": calm.ports[2]},
-            {"name": "liar", "host": "127.0.0.1", "port": liar.getsockname()[1]}]}}})
+        pgweir = watch(calm, {"cluster": {"main": {
+            "discovery": "static", "monitor": {"sslmode": mode}, "node": [
+                {"name": "n1", "host": host, "port": port},
+                {"name": "n2", "host": "127.0.0.1", "port": calm.ports[2]},
+                {"name": "liar", "host": "127.0.0.1", "port": liar.getsockname()[1]}]}}})
         pgweir.says("writes go to n1")
         pgweir.seen = 0
         pgweir.says("liar was .* and is now|liar is (down|suspect|unknown)")

@@ -124,6 +124,12 @@ void read_cluster(const node& n, snapshot& out, section_reader& reader) {
         monitor != nullptr && reader.expect_table(*monitor, section.below("monitor").shown)) {
         reader.read(*monitor, section.below("monitor"), monitor_rules(), cluster);
     }
+    if (cluster.monitor_sslmode.starts_with("verify") && cluster.monitor_sslrootcert.empty()) {
+        reader.complain_about(section.shown + ".monitor.sslmode",
+                              "is " + toml_string(cluster.monitor_sslmode) +
+                                  ", and there is no sslrootcert to verify with",
+                              "name the file with the certificates of those who may sign");
+    }
     read_nodes(n, section, cluster, reader);
     const auto needed = cluster.check_interval + cluster.probe_timeout;
     if (cluster.lease <= needed) {

@@ -50,6 +50,12 @@ const choice<isolation_guard> guards{{{"off", isolation_guard::off},
                                       {"reject", isolation_guard::reject}}};
 const choice<cold_start> cold_starts{
     {{"majority", cold_start::majority}, {"self", cold_start::self}}};
+const choice<std::string> ssl_modes{{{"disable", "disable"},
+                                     {"allow", "allow"},
+                                     {"prefer", "prefer"},
+                                     {"require", "require"},
+                                     {"verify-ca", "verify-ca"},
+                                     {"verify-full", "verify-full"}}};
 const choice<std::string> levels{{{"trace", "trace"},
                                   {"debug", "debug"},
                                   {"info", "info"},
@@ -232,6 +238,8 @@ const section_rules<cluster_settings>& monitor_rules() {
         rule("user", &s::monitor_user, checked_text{name_of_one}),
         rule("password", &s::monitor_password, secret_text{secret_forms::plain}),
         rule("database", &s::monitor_database, checked_text{name_of_one}),
+        rule("sslmode", &s::monitor_sslmode, ssl_modes),
+        rule("sslrootcert", &s::monitor_sslrootcert, checked_text{absolute_file}),
     };
     return rules;
 }

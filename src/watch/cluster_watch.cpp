@@ -191,6 +191,8 @@ probe_settings cluster_watch::probing_of(const known_node& known) const {
     return {.user = settings_.monitor_user,
             .password = settings_.monitor_password,
             .database = settings_.monitor_database,
+            .sslmode = settings_.monitor_sslmode,
+            .sslrootcert = settings_.monitor_sslrootcert,
             .uses_repmgr = settings_.how == config::discovery::repmgr,
             .patroni_port = asks_patroni ? known.patroni_port : std::uint16_t{0},
             .connect_timeout = settings_.connect_timeout,

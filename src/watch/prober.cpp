@@ -196,6 +196,8 @@ void prober::connect_to_next() {
 
 // Each keyword that the environment or a file could set otherwise is set here.
 postgres_link::parameters prober::parameters_for(const std::string& address) const {
+    // libpq takes an empty value for none, and would look into the environment.
+    const std::string nowhere = "/nonexistent";
     const auto statement_timeout =
         std::chrono::duration_cast<std::chrono::milliseconds>(settings_.probe_timeout).count();
     return {
@@ -204,12 +206,18 @@ postgres_link::parameters prober::parameters_for(const std::string& address) con
         {"port", std::to_string(port_)},
         {"user", settings_.user},
         {"password", std::string{settings_.password.reveal()}},
-        {"passfile", "/nonexistent"},
+        {"passfile", nowhere},
         {"dbname", settings_.database},
         {"application_name", "pgweir-monitor"},
         {"options",
          "-c search_path=pg_catalog -c statement_timeout=" + std::to_string(statement_timeout)},
-        {"sslmode", "disable"},
+        {"sslmode", settings_.sslmode},
+        {"sslrootcert", settings_.sslrootcert.empty() ? nowhere : settings_.sslrootcert},
+        {"sslcert", nowhere},
+        {"sslkey", nowhere},
+        {"sslcrl", nowhere},
+        {"sslcrldir", nowhere},
+        {"ssl_min_protocol_version", "TLSv1.2"},
         {"gssencmode", "disable"},
         {"channel_binding", "prefer"},
         {"target_session_attrs", "any"},
@@ -389,6 +397,9 @@ void prober::on_lost(refusal why) {
         fail(why.result, begun_, std::move(why.text));
     } else {
         worst_ = worst_ == contact::silent ? worst_ : why.result;
+        if (why.is_about_tls) {
+            tell_denial(why.text);
+        }
         if (tried_ < addresses_.size()) {
             connect_to_next();
         } else {
@@ -419,14 +430,21 @@ void prober::on_timeout() {
 
 void prober::fail(contact how, cluster::time_point asked, std::string error) {
     ++failures_;
-    if (how == contact::denied && error != std::exchange(denial_, error)) {
-        PGWEIR_LOG(warn, "{}: {}", label_, error);
+    if (how == contact::denied) {
+        tell_denial(error);
     }
     probe_outcome out;
     out.report.asked = asked;
     out.report.result = how;
     out.error = std::move(error);
     finish(std::move(out));
+}
+
+// Once, until there is another one.
+void prober::tell_denial(const std::string& error) {
+    if (error != std::exchange(denial_, error)) {
+        PGWEIR_LOG(warn, "{}: {}", label_, error);
+    }
 }
 
 void prober::finish(probe_outcome outcome) {

@@ -29,6 +29,8 @@ struct probe_settings {
     std::string user;
     base::secret password;
     std::string database;
+    std::string sslmode;      // as libpq's
+    std::string sslrootcert;  // likewise; empty: none
     bool uses_repmgr = false;
     std::uint16_t patroni_port = 0;  // 0: Patroni is not asked
     cluster::duration connect_timeout{};
@@ -114,6 +116,7 @@ private:
     void on_lost(refusal why);
     void on_timeout();
     void fail(cluster::contact how, cluster::time_point asked, std::string error);
+    void tell_denial(const std::string& error);
     void finish(probe_outcome outcome);
     [[nodiscard]] postgres_link::parameters parameters_for(const std::string& address) const;
 

@@ -97,6 +97,8 @@ refusal read_refusal(std::string_view text, bool needs_password) {
         out.result = contact_of_sqlstate(out.sqlstate);
     } else {
         out.result = needs_password ? contact::denied : contact_of_text(text);
+        out.is_about_tls =
+            out.result == contact::silent && (has(text, "SSL") || has(text, "certificate"));
     }
     return out;
 }

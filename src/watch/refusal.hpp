@@ -13,6 +13,9 @@ struct refusal {
     cluster::contact result = cluster::contact::silent;
     std::string sqlstate;  // empty: PostgreSQL did not say one
     std::string text;      // one line, for people
+    // There is no encrypted connection to a server that is known, as sslmode demands. Who answered
+    // may be anybody, so it counts as silence; but it will be so until a setting is changed.
+    bool is_about_tls = false;
 };
 
 // By the SQLSTATE of an error that ended or prevented a connection.

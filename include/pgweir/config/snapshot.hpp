@@ -154,6 +154,8 @@ struct cluster_settings {
     std::string monitor_user = "pgweir_monitor";
     base::secret monitor_password;
     std::string monitor_database = "postgres";  // of repmgr's metadata where repmgr is used
+    std::string monitor_sslmode = "prefer";     // as libpq's
+    std::string monitor_sslrootcert;            // likewise; empty: none
 
     std::string state_file;  // what must survive a restart; empty: [process] state_dir/NAME.cluster
     std::uint64_t system_identifier = 0;  // 0: learned from the first majority that agrees

@@ -101,6 +101,8 @@ min_standby_servers = 12
 user = "mon"
 password = "secret"
 database = "repmgr"
+sslmode = "verify-full"
+sslrootcert = "/etc/pgweir/root.crt"
 )");
     EXPECT_EQ(c.name, "main");
     EXPECT_EQ(c.how, discovery::repmgr);
@@ -130,6 +132,8 @@ database = "repmgr"
     EXPECT_EQ(c.monitor_user, "mon");
     EXPECT_EQ(c.monitor_password.reveal(), "secret");
     EXPECT_EQ(c.monitor_database, "repmgr");
+    EXPECT_EQ(c.monitor_sslmode, "verify-full");
+    EXPECT_EQ(c.monitor_sslrootcert, "/etc/pgweir/root.crt");
 }
 
 TEST(Clusters, DatabaseNamesItsClusterAndTarget) {
@@ -278,6 +282,13 @@ TEST(Clusters, MonitorsVerifierCannotLogIn) {
                             "[cluster.main.monitor]\npassword = "
                             "\"md50123456789abcdef0123456789abcdef\"\n"),
                 ElementsAre(HasSubstr("cluster.main.monitor.password is an md5 hash")));
+}
+
+TEST(Clusters, MonitorThatVerifiesNeedsSomethingToVerifyWith) {
+    EXPECT_THAT(problems_in(enough + three + "[cluster.main.monitor]\nsslmode = \"verify-ca\"\n"),
+                ElementsAre(HasSubstr("there is no sslrootcert to verify with")));
+    EXPECT_THAT(problems_in(enough + three + "[cluster.main.monitor]\nsslmode = \"require\"\n"),
+                IsEmpty());
 }
 
 TEST(Clusters, StateFileOfTwoClustersIsRefused) {

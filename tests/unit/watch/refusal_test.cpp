@@ -59,6 +59,31 @@ TEST(refusal, a_method_that_libpq_does_not_know_is_denied) {
               contact::denied);
 }
 
+// Whoever answers so may not be the node.
+TEST(refusal, a_server_without_the_tls_that_is_required_proves_nothing) {
+    const auto r = read_refusal(where + "server does not support SSL, but SSL was required\n");
+    EXPECT_EQ(r.result, contact::silent);
+    EXPECT_TRUE(r.is_about_tls);
+}
+
+TEST(refusal, a_certificate_that_nobody_knows_proves_nothing) {
+    const auto r = read_refusal(where + "SSL error: certificate verify failed\n");
+    EXPECT_EQ(r.result, contact::silent);
+    EXPECT_TRUE(r.is_about_tls);
+}
+
+TEST(refusal, a_connection_that_ends_under_tls_is_not_about_tls) {
+    const auto r = read_refusal("SSL SYSCALL error: EOF detected\n");
+    EXPECT_EQ(r.result, contact::reset);
+    EXPECT_FALSE(r.is_about_tls);
+}
+
+// sslmode=prefer asks again without TLS.
+TEST(refusal, an_error_that_is_said_with_and_without_tls_is_one) {
+    const std::string once = where + "FATAL:  57P03: the database system is starting up\n";
+    EXPECT_EQ(read_refusal(once + once).result, contact::starting_up);
+}
+
 TEST(refusal, a_connection_that_is_reset) {
     EXPECT_EQ(read_refusal("could not receive data from server: Connection reset by peer\n").result,
               contact::reset);
