@@ -26,6 +26,9 @@ constexpr std::array columns{
     column{"hold_rejected", column_type::int8},
     column{"fenced_closed", column_type::int8},
     column{"metadata_error", column_type::text},
+    column{"unserved_ms", column_type::int8},
+    column{"lease_least_ms", column_type::int8},
+    column{"lease_lapses", column_type::int8},
 };
 
 void fill(const metrics::report& report, const config::snapshot&, row_writer& rows) {
@@ -35,7 +38,8 @@ void fill(const metrics::report& report, const config::snapshot&, row_writer& ro
         rows.number(c.split_brain ? 1 : 0).number(c.since_ms).number(c.lease_ms);
         rows.number(c.held_clients).number(c.held_bytes).number(c.failovers).number(c.in_doubt);
         rows.number(c.rolled_back).number(c.hold_rejected).number(c.fenced_closed);
-        rows.text_or_null(c.metadata_error);
+        rows.text_or_null(c.metadata_error).number(c.unserved_ms);
+        rows.number_if_known(c.lease_least_ms).number(c.lease_lapses);
     }
 }
 

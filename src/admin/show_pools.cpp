@@ -1,7 +1,11 @@
-// SHOW POOLS: PgBouncer's columns, then one for each state of a server that these lack.
+// SHOW POOLS: PgBouncer's columns, then one for each state of a server that these lack, and the
+// nodes of a cluster.
 #include "admin/commands.hpp"
 
 #include <array>
+#include <numeric>
+#include <string>
+#include <vector>
 
 namespace pgweir::admin {
 namespace {
@@ -34,7 +38,18 @@ constexpr std::array columns{
     column{"sv_cancelling", column_type::int4},
     column{"sv_moving", column_type::int4},
     column{"sv_closing", column_type::int4},
+    column{"nodes", column_type::text},
 };
+
+// How many of its servers lead to which node: "pg-1=4, pg-2=2".
+std::string format_nodes(const std::vector<metrics::pool_row::share>& nodes) {
+    std::string out;
+    for (const auto& share : nodes) {
+        const auto count = std::accumulate(share.servers.begin(), share.servers.end(), 0U);
+        out += (out.empty() ? "" : ", ") + share.node + "=" + std::to_string(count);
+    }
+    return out;
+}
 
 void fill(const metrics::report& report, const config::snapshot&, row_writer& rows) {
     for (const auto& p : report.pools) {
@@ -54,6 +69,7 @@ void fill(const metrics::report& report, const config::snapshot&, row_writer& ro
               server_state::cancelling, server_state::moving, server_state::closing}) {
             rows.number(in(s));
         }
+        rows.text_or_null(format_nodes(p.nodes));
     }
 }
 

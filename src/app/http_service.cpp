@@ -73,7 +73,7 @@ observe::cluster_facts describe_cluster(const config::cluster_settings& settings
                           (board->primary.load().is_running(now) || board->primary.is_doubted());
     facts.may_serve_soon = view.writes == cluster::write_mode::hold &&
                            settings.hold_max_clients != 0 &&
-                           now - view.since < settings.hold_timeout;
+                           now - published->unserved_since < settings.hold_timeout;
     facts.serves_reads = wants_reads && can_read(*published, now);
     facts.summary = published->summary;
     return facts;

@@ -76,8 +76,8 @@ int server_process::run() {
     raise_descriptor_limit(*snapshot_);
     make_workers();
     watch_signals();
+    http_.open(snapshot_);  // who finds clients served can ask how
     listener_.open(snapshot_->listen);
-    http_.open(snapshot_);
     for (const auto& w : workers_) {
         w->start();
     }

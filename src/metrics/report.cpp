@@ -58,14 +58,26 @@ void merge_by(std::vector<Row>& to, std::vector<Row>&& from, Key key, Fold fold)
     to.resize(kept);
 }
 
+void add_servers(server_counts& to, const server_counts& from) {
+    for (std::size_t i = 0; i < to.size(); ++i) {
+        to[i] += from[i];
+    }
+}
+
 void add_pool(pool_row& to, const pool_row& from) {
     to.clients_active += from.clients_active;
     to.clients_idle += from.clients_idle;
     to.clients_waiting += from.clients_waiting;
-    for (std::size_t i = 0; i < to.servers.size(); ++i) {
-        to.servers[i] += from.servers[i];
-    }
+    add_servers(to.servers, from.servers);
     to.longest_wait_us = std::max(to.longest_wait_us, from.longest_wait_us);
+    for (const auto& share : from.nodes) {
+        const auto at = std::ranges::lower_bound(to.nodes, share.node, {}, &pool_row::share::node);
+        if (at == to.nodes.end() || at->node != share.node) {
+            to.nodes.insert(at, share);
+        } else {
+            add_servers(at->servers, share.servers);
+        }
+    }
 }
 
 void add_database(database_row& to, const database_row& from) {

@@ -4,6 +4,7 @@
 #include "pgweir/base/utf8.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace pgweir::observe {
 namespace {
@@ -48,14 +49,44 @@ std::string number(std::uint64_t value) { return std::to_string(value); }
 std::string seconds_of_us(std::uint64_t us) { return decimal(us, 1'000'000); }
 std::string seconds_of_ms(std::uint64_t ms) { return decimal(ms, 1'000); }
 
-void family::add(std::span<const label> labels, std::string_view value) {
-    if (!begun_) {
-        begun_ = true;
-        out_.append("# HELP ").append(name_).append(" ").append(help_).append("\n");
-        out_.append("# TYPE ").append(name_);
-        out_ += kind_ == kind::counter ? " counter\n" : " gauge\n";
+void family::begin() {
+    if (begun_) {
+        return;
     }
-    out_ += name_;
+    begun_ = true;
+    out_.append("# HELP ").append(name_).append(" ").append(help_).append("\n");
+    out_.append("# TYPE ").append(name_);
+    switch (kind_) {
+        case kind::counter: out_ += " counter\n"; break;
+        case kind::gauge: out_ += " gauge\n"; break;
+        case kind::histogram: out_ += " histogram\n"; break;
+    }
+}
+
+void family::add(std::span<const label> labels, std::string_view value) {
+    begin();
+    add_sample({}, labels, value);
+}
+
+// Each bucket holds what those before it do.
+void family::add(label l, const base::duration_counts& counts) {
+    begin();
+    std::uint64_t so_far = 0;
+    for (std::size_t i = 0; i < counts.classes.size(); ++i) {
+        so_far += counts.classes[i];
+        const auto bound = i < base::histogram_bounds_ms.size()
+                               ? seconds_of_ms(base::histogram_bounds_ms[i])
+                               : std::string{"+Inf"};
+        add_sample("_bucket", std::array{l, label{"le", bound}}, number(so_far));
+    }
+    add_sample("_sum", std::array{l}, seconds_of_us(counts.sum_us));
+    add_sample("_count", std::array{l}, number(so_far));
+}
+
+void family::add_sample(std::string_view suffix,
+                        std::span<const label> labels,
+                        std::string_view value) {
+    out_.append(name_).append(suffix);
     char before = '{';
     for (const auto& l : labels) {
         out_ += before;

@@ -1,6 +1,8 @@
 // Writes metrics in Prometheus' text format.
 #pragma once
 
+#include "pgweir/base/histogram.hpp"
+
 #include <cstdint>
 #include <initializer_list>
 #include <span>
@@ -24,7 +26,7 @@ struct label {
 // written. The arguments must outlive it.
 class family {
 public:
-    enum class kind : std::uint8_t { counter, gauge };
+    enum class kind : std::uint8_t { counter, gauge, histogram };
 
     family(std::string& out, std::string_view name, kind what, std::string_view help) noexcept
         : out_{out}, name_{name}, help_{help}, kind_{what} {}
@@ -36,8 +38,13 @@ public:
     void add(std::initializer_list<label> labels, std::uint64_t value) {
         add(labels, number(value));
     }
+    // REQUIRES: it is a histogram.
+    void add(label l, const base::duration_counts& counts);
 
 private:
+    void begin();
+    void add_sample(std::string_view suffix, std::span<const label> labels, std::string_view value);
+
     std::string& out_;
     std::string_view name_;
     std::string_view help_;

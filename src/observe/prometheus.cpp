@@ -88,11 +88,23 @@ void write_pools(std::string& out, const report& r) {
     }
     family servers{out, "pgweir_pool_servers", kind::gauge,
                    "Server connections of a pool by state; each counts against the pool's size."};
+    const auto add_servers = [&servers](std::vector<label> labels,
+                                        const metrics::server_counts& counts) {
+        auto& state = labels.emplace_back(label{"state", {}});
+        for (std::size_t i = 0; i < counts.size(); ++i) {
+            state.value = to_string(static_cast<metrics::server_state>(i));
+            servers.add(labels, number(counts[i]));
+        }
+    };
     for (const auto& p : r.pools) {
-        for (std::size_t i = 0; i < p.servers.size(); ++i) {
-            const auto* state = to_string(static_cast<metrics::server_state>(i));
-            servers.add({{"database", p.database}, {"user", p.user}, {"state", state}},
-                        p.servers[i]);
+        const std::vector<label> labels{{"database", p.database}, {"user", p.user}};
+        if (p.nodes.empty()) {
+            add_servers(labels, p.servers);
+        }
+        for (const auto& share : p.nodes) {
+            auto with_node = labels;
+            with_node.push_back({"node", share.node});
+            add_servers(std::move(with_node), share.servers);
         }
     }
     family waits{out, "pgweir_pool_longest_wait_seconds", kind::gauge,
@@ -178,8 +190,11 @@ struct cluster_metric {
     std::string_view name;
     kind what;
     std::string_view help;
-    std::string (*print)(const cluster_row&);
+    std::string (*print)(const cluster_row&);  // empty: not known
 };
+std::string seconds_if_known(std::int64_t ms) {
+    return ms < 0 ? std::string{} : seconds_of_ms(static_cast<std::uint64_t>(ms));
+}
 constexpr cluster_metric cluster_metrics[] = {
     {"pgweir_primary_epoch", kind::gauge, "Counts the grants of a primary.",
      [](const cluster_row& c) { return number(c.epoch); }},
@@ -188,11 +203,15 @@ constexpr cluster_metric cluster_metrics[] = {
     {"pgweir_primary_lease_seconds", kind::gauge,
      "What is left of the primary's lease; 0 while nothing new is sent to it.",
      [](const cluster_row& c) { return seconds_of_ms(c.lease_ms); }},
+    {"pgweir_lease_least_seconds", kind::gauge,
+     "The least that was left of the primary's lease before it was renewed, since its grant.",
+     [](const cluster_row& c) { return seconds_if_known(c.lease_least_ms); }},
+    {"pgweir_lease_lapses_total", kind::counter,
+     "Times the primary's lease ran out before it was renewed.",
+     [](const cluster_row& c) { return number(c.lease_lapses); }},
     {"pgweir_no_primary_seconds", kind::gauge,
-     "For how long the present cause has kept a primary from being served; 0 while one is.",
-     [](const cluster_row& c) {
-         return seconds_of_ms(c.writes == write_modes[0] ? 0 : c.since_ms);
-     }},
+     "For how long no primary has been served; 0 while one is.",
+     [](const cluster_row& c) { return seconds_of_ms(c.unserved_ms); }},
     {"pgweir_split_brain", kind::gauge,
      "1 while more than one node of the cluster says that it is a primary.",
      [](const cluster_row& c) { return number(c.split_brain ? 1 : 0); }},
@@ -202,8 +221,6 @@ constexpr cluster_metric cluster_metrics[] = {
      [](const cluster_row& c) { return number(c.held_clients); }},
     {"pgweir_held_bytes", kind::gauge, "Requests of held clients that had been read already.",
      [](const cluster_row& c) { return number(c.held_bytes); }},
-    {"pgweir_failover_total", kind::counter, "Grants to another node than before.",
-     [](const cluster_row& c) { return number(c.failovers); }},
     {"pgweir_in_doubt_total", kind::counter,
      "Clients told that their statement may or may not have been executed (08007).",
      [](const cluster_row& c) { return number(c.in_doubt); }},
@@ -230,8 +247,28 @@ void write_clusters(std::string& out, const report& r) {
     for (const auto& m : cluster_metrics) {
         family f{out, m.name, m.what, m.help};
         for (const auto& c : r.clusters) {
-            f.add({{"cluster", c.name}}, m.print(c));
+            if (const auto value = m.print(c); !value.empty()) {
+                f.add({{"cluster", c.name}}, value);
+            }
         }
+    }
+    family failovers{out, "pgweir_failover_total", kind::counter,
+                     "Times another node was served than before, by what ended the service of the "
+                     "one before."};
+    for (const auto& c : r.clusters) {
+        for (const auto& [cause, count] : c.failovers_by_cause) {
+            failovers.add({{"cluster", c.name}, {"cause", cause}}, count);
+        }
+    }
+    family outages{out, "pgweir_failover_seconds", kind::histogram,
+                   "From the end of one primary's service to the beginning of the next one's."};
+    family holds{out, "pgweir_hold_seconds", kind::histogram,
+                 "How long clients waited for a primary, served in the end or not."};
+    for (const auto& c : r.clusters) {
+        outages.add({"cluster", c.name}, c.failover_times);
+    }
+    for (const auto& c : r.clusters) {
+        holds.add({"cluster", c.name}, c.hold_times);
     }
 }
 
@@ -241,9 +278,6 @@ struct node_metric {
     std::string_view help;
     std::string (*print)(const node_row&);  // empty: not known
 };
-std::string seconds_if_known(std::int64_t ms) {
-    return ms < 0 ? std::string{} : seconds_of_ms(static_cast<std::uint64_t>(ms));
-}
 constexpr node_metric node_metrics[] = {
     {"pgweir_timeline", kind::gauge, "Timeline of the node.",
      [](const node_row& n) { return n.tli == 0 ? std::string{} : number(n.tli); }},
@@ -261,10 +295,6 @@ constexpr node_metric node_metrics[] = {
      [](const node_row& n) {
          return n.last_ok_ms < 0 ? std::string{} : seconds_of_us(n.probe_us);
      }},
-    {"pgweir_probes_total", kind::counter, "Probes of the node.",
-     [](const node_row& n) { return number(n.probes); }},
-    {"pgweir_probes_failed_total", kind::counter, "Probes that failed.",
-     [](const node_row& n) { return number(n.probes_failed); }},
 };
 
 void write_nodes(std::string& out, const report& r) {
@@ -286,6 +316,12 @@ void write_nodes(std::string& out, const report& r) {
             if (const auto value = m.print(n); !value.empty()) {
                 f.add({{"cluster", n.cluster}, {"node", n.name}}, value);
             }
+        }
+    }
+    family probes{out, "pgweir_probes_total", kind::counter, "Probes of the node by their result."};
+    for (const auto& n : r.nodes) {
+        for (const auto& [result, count] : n.probe_results) {
+            probes.add({{"cluster", n.cluster}, {"node", n.name}, {"result", result}}, count);
         }
     }
 }

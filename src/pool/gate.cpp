@@ -63,7 +63,7 @@ void gate::configure(const config::snapshot& snapshot) {
     if (removed_) {
         while (!held_.empty()) {
             auto& w = held_.front();
-            unhold(w);
+            end_hold(w);
             w.on_refused(removal());
         }
         return;
@@ -100,7 +100,7 @@ void gate::attach(const config::snapshot& snapshot, const config::database_setti
         return;
     }
     board_ = home_.sight_of(cluster_name_).board;
-    hold_since_ = now();
+    hold_since_ = hold_began_ = now();
 }
 
 void gate::detach() {
@@ -207,19 +207,17 @@ void gate::send_on() {
     }
     next_ = nullptr;
     epoch_ = view->view.epoch;
+    const bool was_on_hold = hold_since_ != base::no_time;
     slice* to = nullptr;
     if (is_for_reading()) {
         note_readable();
-        const bool any = std::ranges::any_of(branches_, &branch::readable);
-        hold_since_ = any ? base::no_time : hold_since_ == base::no_time ? now() : hold_since_;
+        note_hold(std::ranges::none_of(branches_, &branch::readable));
     } else {
         if (view->view.primary) {
             to = std::ranges::find(branches_, view->nodes[*view->view.primary].name, &branch::node)
                      ->where;
         }
-        hold_since_ = to != nullptr                  ? base::no_time
-                      : hold_since_ == base::no_time ? now()
-                                                     : hold_since_;
+        note_hold(to == nullptr);
         current_ = to;
     }
     waiter_list moving;
@@ -236,7 +234,7 @@ void gate::send_on() {
         waiter_list all;
         while (!held_.empty()) {
             auto& w = held_.front();
-            unhold(w);
+            end_hold(w);
             all.push_back(w);
         }
         all.merge(moving, is_older);
@@ -269,7 +267,7 @@ void gate::send_on() {
             auto& w = all.front();
             all.pop_front();
             held_.push_back(w);
-            unhold(w);
+            was_on_hold ? end_hold(w) : unhold(w);
             told.push_back(&w);
             if (auto* s = route_read(w)) {
                 next_ = nullptr;
@@ -393,7 +391,22 @@ void gate::unhold(waiter& w) noexcept {
     }
 }
 
-void gate::on_withdrawn(waiter& w) noexcept { unhold(w); }
+void gate::end_hold(waiter& w) noexcept {
+    unhold(w);
+    if (board_ != nullptr) {
+        counts().hold_times.add(now() - std::max(w.waiting_since(), hold_began_));
+    }
+}
+
+void gate::note_hold(bool is_on) noexcept {
+    if (!is_on) {
+        hold_since_ = base::no_time;
+    } else if (hold_since_ == base::no_time) {
+        hold_since_ = hold_began_ = now();
+    }
+}
+
+void gate::on_withdrawn(waiter& w) noexcept { end_hold(w); }
 
 void gate::take_back(waiter& w) {
     if (removed_) {
@@ -420,7 +433,7 @@ void gate::take_back(waiter& w) {
 void gate::refuse_held(const unavailable& why) {
     while (!held_.empty()) {
         auto& w = held_.front();
-        unhold(w);
+        end_hold(w);
         w.on_unavailable(why);
     }
 }

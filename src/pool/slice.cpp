@@ -923,6 +923,9 @@ void slice::fill(metrics::report& r, unsigned parts) const {
         row.mode = config::to_string(pool_.mode);
         row.clients_waiting = waiting_count_;
         row.servers = states_;
+        if (!shelf_->key.node.empty()) {
+            row.nodes.push_back({shelf_->key.node, states_});
+        }
         if (!waiters_.empty()) {
             row.longest_wait_us =
                 static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(

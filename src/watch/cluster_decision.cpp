@@ -48,6 +48,7 @@ void cluster_watch::decide() {
     call_after(decision_timer_, std::max(view.ask_again - now, shortest_wait),
                &cluster_watch::decide);
     log_transitions(view);
+    record_.note(view, judge_ ? judge_->state().granted : std::string{}, steady::now());
     publish(std::move(view));
     answer_doubt();
 }
@@ -90,6 +91,7 @@ void cluster_watch::publish(cluster::cluster_view view) {
     }
     auto next = std::make_shared<cluster::published_view>();
     next->summary = summary_of(view);
+    next->unserved_since = record_.unserved_since();
     next->view = std::move(view);
     for (const auto& n : nodes_) {
         next->nodes.push_back({.name = n->known.name,
@@ -118,9 +120,6 @@ void cluster_watch::log_transitions(const cluster::cluster_view& view) {
     }
     const auto changes = transitions_between(told_, now);
     if (!changes.empty()) {
-        const bool is_failover = !told_.granted.empty() && told_.granted != now.granted &&
-                                 told_.view.epoch != view.epoch;
-        failovers_ += is_failover ? 1 : 0;
         const auto evidence = evidence_now();
         std::string text;
         bool is_alarming = false;

@@ -33,8 +33,18 @@ void cluster_watch::report(metrics::report& out) const {
     row.system_identifier = judge_ ? judge_->state().system_identifier : 0;
     row.split_brain = view.split_brain;
     row.since_ms = view.since == no_time ? 0 : milliseconds_until(now, view.since);
+    const auto unserved = record_.unserved_since();
+    row.unserved_ms = unserved == no_time ? 0 : milliseconds_until(now, unserved);
     row.lease_ms = view.primary ? milliseconds_until(view.lease_until, now) : 0;
-    row.failovers = failovers_;
+    const auto least = record_.least_lease();
+    row.lease_least_ms = least ? milliseconds_in(*least) : -1;
+    row.lease_lapses = record_.lapses();
+    row.failovers = record_.failovers();
+    for (std::size_t i = 0; i < cluster::cause_count; ++i) {
+        const auto cause = static_cast<cluster::cause>(i);
+        row.failovers_by_cause.emplace_back(to_string(cause), record_.failovers(cause));
+    }
+    row.failover_times = record_.failover_times();
     const auto& counts = board_->counts;
     row.held_clients = counts.held_clients;
     row.held_bytes = counts.held_bytes;
@@ -43,6 +53,7 @@ void cluster_watch::report(metrics::report& out) const {
     row.hold_rejected = counts.hold_rejected;
     row.fenced_closed = counts.fenced_closed;
     row.doubts = counts.doubts;
+    row.hold_times = counts.hold_times.read();
     row.metadata_error = state_error_;
     out.clusters.push_back(std::move(row));
     for (std::size_t i = 0; i < nodes_.size(); ++i) {
@@ -90,8 +101,15 @@ metrics::node_row cluster_watch::row_of(std::size_t i, cluster::time_point now) 
     row.last_ok_ms = e.alive() == no_time ? -1 : milliseconds_in(now - e.alive());
     row.probe_us = static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::microseconds>(n.took).count());
-    row.probes = n.probing->probes();
-    row.probes_failed = n.probing->failures();
+    for (std::size_t c = 0; c < cluster::contact_count; ++c) {
+        const auto result = static_cast<cluster::contact>(c);
+        const auto count = n.probing->probes(result);
+        row.probes += count;
+        row.probes_failed += result == cluster::contact::answered ? 0 : count;
+        if (result != cluster::contact::none) {
+            row.probe_results.emplace_back(to_string(result), count);
+        }
+    }
     return row;
 }
 

@@ -54,6 +54,7 @@ cluster_watch::cluster_watch(surroundings around,
       rules_{rules_of(settings)},
       state_path_{std::move(state_path)},
       state_error_{std::move(loaded.error)},
+      record_{loaded.state.granted},
       decision_timer_{around.io},
       smell_timer_{around.io},
       knock_timer_{around.io} {

@@ -10,6 +10,7 @@
 #include "watch/failover_log.hpp"
 #include "watch/name_lookup.hpp"
 #include "watch/prober.hpp"
+#include "watch/service_record.hpp"
 #include "watch/smell_inbox.hpp"
 #include "watch/transitions.hpp"
 
@@ -125,7 +126,7 @@ private:
 
     told_view told_;  // what the log has told last
     std::uint64_t serial_ = 0;
-    std::uint64_t failovers_ = 0;
+    service_record record_;
     boost::asio::steady_timer decision_timer_;
     boost::asio::steady_timer smell_timer_;
     boost::asio::steady_timer knock_timer_;

@@ -115,7 +115,6 @@ void prober::begin() {
     begun_ = steady::now();
     is_wanted_soon_ = false;
     is_second_try_ = false;
-    ++probes_;
     if (link_.is_connected()) {
         ask();
     } else {
@@ -429,7 +428,6 @@ void prober::on_timeout() {
 }
 
 void prober::fail(contact how, cluster::time_point asked, std::string error) {
-    ++failures_;
     if (how == contact::denied) {
         tell_denial(error);
     }
@@ -448,6 +446,9 @@ void prober::tell_denial(const std::string& error) {
 }
 
 void prober::finish(probe_outcome outcome) {
+    if (!outcome.was_idle) {
+        ++results_[static_cast<std::size_t>(outcome.report.result)];
+    }
     patroni_asked_.reset();
     waiting_.reset();
     phase_ = phase::resting;

@@ -15,6 +15,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -87,8 +88,10 @@ public:
     // an attempt is under way, or before the node was ever connected to.
     void knock();
 
-    [[nodiscard]] std::uint64_t probes() const noexcept { return probes_; }
-    [[nodiscard]] std::uint64_t failures() const noexcept { return failures_; }
+    // How many probes ended so.
+    [[nodiscard]] std::uint64_t probes(cluster::contact result) const noexcept {
+        return results_[static_cast<std::size_t>(result)];
+    }
 
 private:
     enum class phase : std::uint8_t { resting, resolving, connecting, asking };
@@ -158,8 +161,7 @@ private:
     std::shared_ptr<char> patroni_asked_;   // what is asked of it in this probe; null: nothing
     std::optional<patroni_facts> patroni_;  // told so far
     std::optional<probe_outcome> waiting_;  // for Patroni
-    std::uint64_t probes_ = 0;
-    std::uint64_t failures_ = 0;
+    std::array<std::uint64_t, cluster::contact_count> results_{};
 };
 
 }  // namespace pgweir::watch

@@ -1,6 +1,7 @@
 // What the watch thread and the workers tell each other of one cluster.
 #pragma once
 
+#include "pgweir/base/histogram.hpp"
 #include "pgweir/cluster/primary_lease.hpp"
 #include "pgweir/cluster/view.hpp"
 
@@ -64,10 +65,12 @@ struct published_view {
     std::vector<published_node> nodes;  // parallel to view.nodes
     // One line on every node, for the DETAIL of errors: "n1 down (refused), n2 standby, ...".
     std::string summary;
+    // No primary has been served since, for whatever causes; no_time while one is.
+    base::time_point unserved_since = base::no_time;
 };
 using view_ptr = std::shared_ptr<const published_view>;
 
-// What workers count of a cluster; atomics, summed where they are shown. Any thread.
+// What workers count of a cluster. Any thread.
 struct board_counts {
     std::atomic<std::uint64_t> held_clients = 0;  // now
     std::atomic<std::uint64_t> held_bytes = 0;    // now
@@ -76,6 +79,7 @@ struct board_counts {
     std::atomic<std::uint64_t> hold_rejected = 0;
     std::atomic<std::uint64_t> fenced_closed = 0;
     std::atomic<std::uint64_t> doubts = 0;
+    base::duration_histogram hold_times;  // of those that were held, served in the end or not
 };
 
 // One a cluster, made with it, shared by all threads, never removed while the process lives.

@@ -28,6 +28,7 @@ enum class contact : std::uint8_t {
     full,         // 53300: alive, but no connection left for us
     denied,       // any other refusal to let us in: alive, but it will not tell its role
 };
+inline constexpr std::size_t contact_count = static_cast<std::size_t>(contact::denied) + 1;
 
 // Nobody can write to this node at this moment.
 [[nodiscard]] constexpr bool proves_stopped(contact c) noexcept {

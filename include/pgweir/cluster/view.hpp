@@ -35,6 +35,7 @@ enum class cause : std::uint8_t {
     switchover,      // an operator holds writes while the role moves
     unsaved,         // the grant could not be written to the state file (never the arbiter's)
 };
+inline constexpr std::size_t cause_count = static_cast<std::size_t>(cause::unsaved) + 1;
 
 enum class node_state : std::uint8_t {
     unknown,      // not asked yet, or it does not tell

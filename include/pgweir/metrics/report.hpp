@@ -2,10 +2,13 @@
 // console.
 #pragma once
 
+#include "pgweir/base/histogram.hpp"
+
 #include <array>
 #include <chrono>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace pgweir::metrics {
@@ -88,11 +91,20 @@ struct server_row {
     unsigned worker = 0;
 };
 
+using server_counts = std::array<unsigned, server_state_count>;  // by server_state
+
 struct pool_row {
+    // Its servers to one node of a cluster.
+    struct share {
+        std::string node;
+        server_counts servers{};
+    };
+
     std::string database, user, mode;
     unsigned clients_active = 0, clients_idle = 0, clients_waiting = 0;
-    std::array<unsigned, server_state_count> servers{};  // by server_state
+    server_counts servers{};
     std::uint64_t longest_wait_us = 0;
+    std::vector<share> nodes;  // `servers` by node, sorted; empty without a cluster
 };
 
 struct database_row {
@@ -141,13 +153,20 @@ struct cluster_row {
     std::uint32_t tli = 0;  // the newest granted
     std::uint64_t system_identifier = 0;
     bool split_brain = false;
-    std::uint64_t since_ms = 0;  // how long `cause` has been the cause
-    std::uint64_t lease_ms = 0;  // left of the primary's lease
+    std::uint64_t since_ms = 0;        // how long `cause` has been the cause
+    std::uint64_t unserved_ms = 0;     // how long no primary has been served; 0 while one is
+    std::uint64_t lease_ms = 0;        // left of the primary's lease
+    std::int64_t lease_least_ms = -1;  // the least that was left since the grant; -1: not known
+    std::uint64_t lease_lapses = 0;    // times it ran out before it was renewed
     std::uint64_t held_clients = 0, held_bytes = 0;
-    std::uint64_t failovers = 0;      // grants to another node than before
-    std::uint64_t in_doubt = 0;       // 08007 sent to clients
-    std::uint64_t rolled_back = 0;    // 08006 sent for open transactions
-    std::uint64_t hold_rejected = 0;  // 57P03 and 53300 sent to clients for want of a primary
+    std::uint64_t failovers = 0;  // another node is served than before
+    // The same by what the one before was lost to: its cause, as above. Every cause there is.
+    std::vector<std::pair<std::string, std::uint64_t>> failovers_by_cause;
+    base::duration_counts failover_times;  // from the loss of one primary to the next one's service
+    base::duration_counts hold_times;      // of clients that were held
+    std::uint64_t in_doubt = 0;            // 08007 sent to clients
+    std::uint64_t rolled_back = 0;         // 08006 sent for open transactions
+    std::uint64_t hold_rejected = 0;       // 57P03 and 53300 sent to clients for want of a primary
     std::uint64_t fenced_closed = 0;  // server connections closed because their node lost its role
     std::uint64_t doubts = 0;         // writes paused, since a connection to the primary broke
     std::string metadata_error;       // why the state file cannot be written; empty: it can
@@ -175,6 +194,7 @@ struct node_row {
     std::int64_t last_ok_ms = -1;  // since it last answered; -1: never
     std::uint64_t probe_us = 0;    // how long its last answer took
     std::uint64_t probes = 0, probes_failed = 0;
+    std::vector<std::pair<std::string, std::uint64_t>> probe_results;  // probes by `contact`
 };
 
 // A line of SHOW FAILOVER_LOG: a change of what is decided of a cluster, newest last.

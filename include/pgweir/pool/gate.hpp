@@ -122,6 +122,9 @@ private:
     [[nodiscard]] slice* route_read(const waiter& w);
     void hold(waiter& w) noexcept;
     void unhold(waiter& w) noexcept;
+    // As unhold(), and its time counts.
+    void end_hold(waiter& w) noexcept;
+    void note_hold(bool is_on) noexcept;
     void enter_hold(waiter& w);
     [[nodiscard]] bool rejects() const noexcept;
     void refuse_held(const unavailable& why);
@@ -151,6 +154,7 @@ private:
     slice* next_ = nullptr;
     const waiter* next_for_ = nullptr;
     base::time_point hold_since_ = base::no_time;
+    base::time_point hold_began_ = base::no_time;  // of the present hold, or else of the last one
     waiter_list held_;
 };
 

@@ -18,14 +18,14 @@ TEST(console_columns, of_databases) {
               "current_client_connections:23 paused:23 disabled:23");
 }
 
-TEST(console_columns, of_pools_end_with_our_states) {
+TEST(console_columns, of_pools_end_with_our_states_and_the_nodes) {
     EXPECT_EQ(columns_of("SHOW POOLS"),
               "database:25 user:25 cl_active:23 cl_waiting:23 cl_active_cancel_req:23 "
               "cl_waiting_cancel_req:23 sv_active:23 sv_active_cancel:23 sv_being_canceled:23 "
               "sv_idle:23 sv_used:23 sv_tested:23 sv_login:23 maxwait:23 maxwait_us:23 "
               "pool_mode:25 load_balance_hosts:25 "
               "sv_connecting:23 sv_checking:23 sv_cleaning:23 sv_cancelling:23 sv_moving:23 "
-              "sv_closing:23");
+              "sv_closing:23 nodes:25");
 }
 
 constexpr auto connection =
@@ -88,7 +88,8 @@ TEST(console_columns, of_clusters) {
     const auto* const expected =
         "name:25 discovery:25 writes:25 cause:25 primary:25 epoch:20 tli:20 system_identifier:20 "
         "split_brain:23 since_ms:20 lease_ms:20 held_clients:20 held_bytes:20 failovers:20 "
-        "in_doubt:20 rolled_back:20 hold_rejected:20 fenced_closed:20 metadata_error:25";
+        "in_doubt:20 rolled_back:20 hold_rejected:20 fenced_closed:20 metadata_error:25 "
+        "unserved_ms:20 lease_least_ms:20 lease_lapses:20";
     EXPECT_EQ(columns_of("SHOW CLUSTERS"), expected);
     EXPECT_EQ(columns_of("SHOW CLUSTER"), expected);
 }

@@ -24,7 +24,7 @@ std::vector<std::string> only_row(console_client& c, const char* sql) {
 
 // A pool with another number of servers in each state: 1, 2, 4, ...
 metrics::pool_row pool_in_all_states() {
-    metrics::pool_row p{"shop", "anna", "transaction", 3, 5, 7, {}, 2'000'345};
+    metrics::pool_row p{"shop", "anna", "transaction", 3, 5, 7, {}, 2'000'345, {}};
     for (std::size_t i = 0; i < p.servers.size(); ++i) {
         p.servers[i] = 1U << i;
     }
@@ -47,10 +47,19 @@ TEST(show_pools_rows, show_every_permit_once_in_active_idle_and_our_columns) {
     c.report.pools = {pool_in_all_states()};
     const auto row = only_row(c, "SHOW POOLS");
     int sum = std::stoi(row[6]) + std::stoi(row[9]);
-    for (std::size_t i = 17; i < row.size(); ++i) {
+    for (std::size_t i = 17; i < 23; ++i) {
         sum += std::stoi(row[i]);
     }
     EXPECT_EQ(sum, (1 << metrics::server_state_count) - 1);
+}
+
+TEST(show_pools_rows, tell_which_nodes_the_servers_of_a_cluster_lead_to) {
+    console_client c;
+    c.report.pools = {pool_in_all_states()};
+    EXPECT_EQ(only_row(c, "SHOW POOLS").back(), "(null)");
+    auto& nodes = c.report.pools[0].nodes;
+    nodes = {{"pg-1", {1, 2}}, {"pg-2", {}}};
+    EXPECT_EQ(only_row(c, "SHOW POOLS").back(), "pg-1=3, pg-2=0");
 }
 
 TEST(show_pools_rows, count_clients_between_transactions_as_active) {
@@ -182,11 +191,14 @@ TEST(show_clusters_rows, tell_who_is_primary_and_what_became_of_clients) {
     r.hold_rejected = 11;
     r.fenced_closed = 12;
     r.metadata_error = "no space";
+    r.unserved_ms = 13;
+    r.lease_least_ms = 14;
+    r.lease_lapses = 15;
     c.report.clusters = {r};
     EXPECT_THAT(
         only_row(c, "SHOW CLUSTERS"),
         ElementsAre("main", "repmgr", "serve", "none", "n2", "2", "3", "7391846512345678901", "1",
-                    "4", "5", "6", "7", "8", "9", "10", "11", "12", "no space"));
+                    "4", "5", "6", "7", "8", "9", "10", "11", "12", "no space", "13", "14", "15"));
 }
 
 TEST(show_clusters_rows, show_what_is_not_there_as_null) {
@@ -196,6 +208,7 @@ TEST(show_clusters_rows, show_what_is_not_there_as_null) {
     EXPECT_EQ(row[4], "(null)");
     EXPECT_EQ(row[7], "(null)");
     EXPECT_EQ(row[18], "(null)");
+    EXPECT_EQ(row[20], "(null)");
 }
 
 TEST(show_nodes_rows, tell_the_state_and_its_evidence) {

@@ -18,7 +18,7 @@ protected:
         published_.nodes = {{"pg-1", "a", 5432, 100, std::make_shared<cluster::node_link>()}};
         published_.summary = "pg-1 primary";
         view().nodes.resize(1);
-        view().since = now - 1s;
+        published_.unserved_since = now - 1s;
     }
     cluster::cluster_view& view() { return published_.view; }
     void hold(cluster::cause why) {
@@ -73,9 +73,17 @@ TEST_F(described_cluster, serves_no_writes_once_the_lease_has_run_out) {
 TEST_F(described_cluster, may_serve_soon_until_hold_timeout) {
     hold(cluster::cause::no_claimant);
     settings_.hold_timeout = 5s;
-    view().since = now - 4s;
+    published_.unserved_since = now - 4s;
     EXPECT_TRUE(facts().may_serve_soon);
-    view().since = now - 5s;
+    published_.unserved_since = now - 5s;
+    EXPECT_FALSE(facts().may_serve_soon);
+}
+
+TEST_F(described_cluster, may_not_serve_soon_for_longer_because_the_cause_has_changed) {
+    hold(cluster::cause::unconfirmed);
+    settings_.hold_timeout = 5s;
+    published_.unserved_since = now - 5s;
+    view().since = now - 1s;
     EXPECT_FALSE(facts().may_serve_soon);
 }
 

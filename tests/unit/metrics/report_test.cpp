@@ -53,6 +53,21 @@ TEST(report_merge, sums_pools_of_the_same_database_and_user) {
     EXPECT_EQ(a.pools[0].servers[static_cast<std::size_t>(server_state::active)], 5U);
 }
 
+TEST(report_merge, sums_the_servers_of_a_pool_by_node) {
+    report a, b;
+    a.pools = {pool("shop", "anna", 2)};
+    b.pools = {pool("shop", "anna", 3), pool("shop", "anna", 0)};
+    b.pools[0].nodes = {{"pg-2", {1}}};
+    b.pools[1].nodes = {{"pg-1", {2}}, {"pg-2", {3}}};
+    a.merge(std::move(b));
+    ASSERT_EQ(a.pools.size(), 1U);
+    ASSERT_EQ(a.pools[0].nodes.size(), 2U);
+    EXPECT_EQ(a.pools[0].nodes[0].node, "pg-1");
+    EXPECT_EQ(a.pools[0].nodes[0].servers[0], 2U);
+    EXPECT_EQ(a.pools[0].nodes[1].node, "pg-2");
+    EXPECT_EQ(a.pools[0].nodes[1].servers[0], 4U);
+}
+
 TEST(report_merge, takes_a_cluster_from_who_decided_and_sums_what_is_counted) {
     cluster_row decided;
     decided.name = "main";

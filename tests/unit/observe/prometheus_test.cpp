@@ -64,11 +64,21 @@ metrics::report one_cluster() {
     c.epoch = 4;
     c.tli = 7;
     c.split_brain = true;
-    c.since_ms = 2'500;
+    c.since_ms = 500;
+    c.unserved_ms = 2'500;
     c.lease_ms = 0;
+    c.lease_least_ms = 1'200;
+    c.lease_lapses = 2;
     c.held_clients = 11;
     c.held_bytes = 12;
     c.failovers = 3;
+    c.failovers_by_cause = {{"suspect", 2}, {"switchover", 1}};
+    c.failover_times.classes[5] = 3;
+    c.failover_times.sum_us = 2'500'000;
+    c.hold_times.classes[0] = 1;
+    c.hold_times.classes[1] = 2;
+    c.hold_times.classes.back() = 4;
+    c.hold_times.sum_us = 500'000'000;
     c.in_doubt = 13;
     c.rolled_back = 14;
     c.hold_rejected = 15;
@@ -91,8 +101,7 @@ metrics::report one_node() {
     n.followers = 2;
     n.last_ok_ms = 100;
     n.probe_us = 850;
-    n.probes = 20;
-    n.probes_failed = 1;
+    n.probe_results = {{"answered", 19}, {"refused", 1}};
     return r;
 }
 
@@ -123,6 +132,19 @@ TEST(prometheus, servers_of_a_pool_are_counted_by_every_state) {
         lines,
         AllOf(Contains(R"(pgweir_pool_servers{database="shop",user="anna",state="active"} 3)"),
               Contains(R"(pgweir_pool_servers{database="shop",user="anna",state="closing"} 0)")));
+}
+
+TEST(prometheus, servers_of_a_pool_of_a_cluster_are_counted_by_node) {
+    auto r = one_pool("shop");
+    auto& p = r.pools[0];
+    p.nodes = {{"pg-1", {}}, {"pg-2", {}}};
+    p.nodes[1].servers = p.servers;
+    const auto lines = metric("pgweir_pool_servers", r);
+    EXPECT_EQ(lines.size(), 2 + 2 * metrics::server_state_count);
+    EXPECT_THAT(
+        lines,
+        Contains(
+            R"(pgweir_pool_servers{database="shop",user="anna",node="pg-2",state="active"} 3)"));
 }
 
 TEST(prometheus, traffic_is_counted_and_its_times_are_in_seconds) {
@@ -184,9 +206,14 @@ TEST(prometheus, cluster_is_described) {
                       Contains(R"(pgweir_primary_timeline{cluster="main"} 7)"),
                       Contains(R"(pgweir_split_brain{cluster="main"} 1)"),
                       Contains(R"(pgweir_no_primary_seconds{cluster="main"} 2.5)"),
+                      Contains(R"(pgweir_lease_least_seconds{cluster="main"} 1.2)"),
+                      Contains(R"(pgweir_lease_lapses_total{cluster="main"} 2)"),
                       Contains(R"(pgweir_held_clients{cluster="main"} 11)"),
                       Contains(R"(pgweir_held_bytes{cluster="main"} 12)"),
-                      Contains(R"(pgweir_failover_total{cluster="main"} 3)"),
+                      Contains(R"(pgweir_failover_total{cluster="main",cause="suspect"} 2)"),
+                      Contains(R"(pgweir_failover_total{cluster="main",cause="switchover"} 1)"),
+                      Contains(R"(pgweir_failover_seconds_count{cluster="main"} 3)"),
+                      Contains(R"(pgweir_failover_seconds_sum{cluster="main"} 2.5)"),
                       Contains(R"(pgweir_in_doubt_total{cluster="main"} 13)"),
                       Contains(R"(pgweir_rolled_back_total{cluster="main"} 14)"),
                       Contains(R"(pgweir_hold_rejected_total{cluster="main"} 15)"),
@@ -194,10 +221,27 @@ TEST(prometheus, cluster_is_described) {
                       Contains(R"(pgweir_primary_doubts_total{cluster="main"} 17)")));
 }
 
-TEST(prometheus, cluster_that_serves_has_no_time_without_a_primary) {
+TEST(prometheus, lease_of_which_nothing_is_known_is_left_out) {
     auto r = one_cluster();
-    r.clusters[0].writes = "serve";
-    EXPECT_THAT(metric("pgweir_no_primary_seconds", r), Contains(HasSubstr("} 0")));
+    r.clusters[0].lease_least_ms = -1;
+    EXPECT_THAT(lines_of(r), Not(Contains(HasSubstr("pgweir_lease_least_seconds"))));
+}
+
+TEST(prometheus, buckets_of_a_histogram_hold_what_is_below_their_bounds) {
+    std::vector<std::string> lines;
+    for (const auto& line : lines_of(one_cluster())) {
+        if (line.find("pgweir_hold_seconds") != std::string::npos) {
+            lines.push_back(line);
+        }
+    }
+    ASSERT_EQ(lines.size(), 2 + base::histogram_bounds_ms.size() + 3);
+    EXPECT_EQ(lines[1], "# TYPE pgweir_hold_seconds histogram");
+    EXPECT_EQ(lines[2], R"(pgweir_hold_seconds_bucket{cluster="main",le="0.01"} 1)");
+    EXPECT_EQ(lines[3], R"(pgweir_hold_seconds_bucket{cluster="main",le="0.05"} 3)");
+    EXPECT_EQ(lines[13], R"(pgweir_hold_seconds_bucket{cluster="main",le="120"} 3)");
+    EXPECT_EQ(lines[14], R"(pgweir_hold_seconds_bucket{cluster="main",le="+Inf"} 7)");
+    EXPECT_EQ(lines[15], R"(pgweir_hold_seconds_sum{cluster="main"} 500)");
+    EXPECT_EQ(lines[16], R"(pgweir_hold_seconds_count{cluster="main"} 7)");
 }
 
 TEST(prometheus, state_file_that_cannot_be_written_is_shown) {
@@ -219,8 +263,8 @@ TEST(prometheus, node_is_described) {
               Contains(R"(pgweir_node_followers{cluster="main",node="pg-1"} 2)"),
               Contains(R"(pgweir_node_silence_seconds{cluster="main",node="pg-1"} 0.1)"),
               Contains(R"(pgweir_probe_seconds{cluster="main",node="pg-1"} 0.00085)"),
-              Contains(R"(pgweir_probes_total{cluster="main",node="pg-1"} 20)"),
-              Contains(R"(pgweir_probes_failed_total{cluster="main",node="pg-1"} 1)")));
+              Contains(R"(pgweir_probes_total{cluster="main",node="pg-1",result="answered"} 19)"),
+              Contains(R"(pgweir_probes_total{cluster="main",node="pg-1",result="refused"} 1)")));
 }
 
 TEST(prometheus, what_is_not_known_of_a_node_is_left_out) {

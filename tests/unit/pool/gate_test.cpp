@@ -224,6 +224,38 @@ TEST_F(gate_of_a_cluster, counts_whom_it_holds) {
     EXPECT_EQ(board_->counts.held_clients.load(), 0U);
 }
 
+TEST_F(gate_of_a_cluster, counts_how_long_it_held_whom_it_serves) {
+    newcomer();
+    pass(3s);
+    newcomer();
+    pass(1s);
+    grant(0);
+    const auto times = board_->counts.hold_times.read();
+    EXPECT_EQ(times.sum_us, 5'000'000U);
+    EXPECT_EQ(times.classes[base::class_of(4s)], 1U);
+    EXPECT_EQ(times.classes[base::class_of(1s)], 1U);
+}
+
+TEST_F(gate_of_a_cluster, counts_how_long_it_held_whom_it_did_not_serve) {
+    auto& v = newcomer();
+    pass(2s);
+    on(target::primary, [&](gate&) { v.withdraw(); });
+    EXPECT_EQ(board_->counts.hold_times.read().sum_us, 2'000'000U);
+}
+
+TEST_F(gate_of_a_cluster, counts_no_wait_at_a_primary_that_was_served_as_a_hold) {
+    pool().size = 1;
+    grant(0);
+    const auto [holder, b] = served_newcomer(0);
+    newcomer();
+    pass(30s);
+    renew();
+    doubt();
+    pass(1s);
+    grant(1);
+    EXPECT_EQ(board_->counts.hold_times.read().sum_us, 1'000'000U);
+}
+
 TEST_F(gate_of_a_cluster, sends_readers_to_standbys_only) {
     grant(0);
     for (int i = 0; i < 2; ++i) {
