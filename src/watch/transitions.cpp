@@ -99,7 +99,8 @@ std::vector<transition> transitions_between(const told_view& before, const told_
                            .is_alarming = false});
         }
     }
-    if (after.view.epoch != before.view.epoch) {
+    // Without a node the epoch is what is left of a cluster that was forgotten.
+    if (after.view.epoch != before.view.epoch && !after.granted.empty()) {
         out.push_back(grant(before, after));
     }
     add_writes(before, after, out);

@@ -13,6 +13,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 told_view served() {
     told_view v;
@@ -85,6 +86,13 @@ TEST(transitions, a_primary_that_is_back_serves_again) {
 TEST(transitions, a_grant_names_both_nodes) {
     EXPECT_THAT(lines(held(), failed_over()),
                 Contains("grant: n2 is granted as primary on timeline 2, epoch 2, in place of n1"));
+}
+
+TEST(transitions, an_epoch_without_a_node_is_no_grant) {
+    auto forgotten = held();
+    forgotten.granted.clear();
+    forgotten.view.epoch = 7;
+    EXPECT_THAT(lines(told_view{}, forgotten), Not(Contains(HasSubstr("grant"))));
 }
 
 TEST(transitions, a_rejection_is_alarming) {

@@ -3,6 +3,7 @@
 // listens.
 #include "pgweir/watch/watcher.hpp"
 
+#include "pgweir/base/log.hpp"
 #include "watch/state_file.hpp"
 
 #include <gmock/gmock.h>
@@ -32,9 +33,11 @@ protected:
     a_watcher() {
         std::string name = ::testing::TempDir() + "watcher-XXXXXX";
         folder_ = ::mkdtemp(name.data());
+        base::set_log_level(spdlog::level::off);  // it tells a story each test
     }
     ~a_watcher() override {
         watcher_.stop();
+        base::set_log_level(spdlog::level::info);
         std::filesystem::remove_all(folder_);
     }
 
