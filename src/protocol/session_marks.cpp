@@ -46,16 +46,16 @@ chunk load_lower(const char* p) noexcept {
 }
 
 // Looks at 16 places for the letters below; reads `window` bytes.
-constexpr std::size_t window = sizeof(chunk) + 3;
+constexpr std::size_t window = sizeof(chunk) + 2;
 
 bool might_name_at(const char* p) noexcept {
     const auto a = load_lower(p);
     const auto b = load_lower(p + 1);
-    const auto see = (load_lower(p + 2) == 'e') & (load_lower(p + 3) == 'e');
+    const auto c = load_lower(p + 2);
     const auto hits = ((a == ('_' | 0x20)) & (b == 'c')) | ((a == 'd') & (b == 'v')) |
                       ((a == 'm') & (b == 'p')) | ((a == 'u') & (b == '&')) |
                       ((a == 'g') & (b == 's')) | ((a == 't') & (b == 'v')) |
-                      ((a == 't') & (b == 's') & see);
+                      ((a == 't') & (b == 's') & (c == 'e'));
     std::array<std::uint64_t, sizeof(chunk) / sizeof(std::uint64_t)> halves;
     std::memcpy(halves.data(), &hits, sizeof hits);
     return (halves[0] | halves[1]) != 0;
@@ -63,16 +63,22 @@ bool might_name_at(const char* p) noexcept {
 
 // Could any of the names be in here? Every query is searched, so this looks only for neighbours
 // that are rare in SQL, 16 places at a time: se"t_c"onfig, a"dv"isory, te"mp", "U&", pg_settin"gs",
-// nex"tv"al, se"tsee"d.
+// nex"tv"al, se"tse"ed. The last places may be looked at twice.
 bool might_name(std::string_view text) noexcept {
-    for (; text.size() >= window; text.remove_prefix(sizeof(chunk))) {
-        if (might_name_at(text.data())) {
+    std::array<char, window> copy{};
+    if (text.size() < window) {
+        std::memcpy(copy.data(), text.data(), text.size());
+        text = {copy.data(), copy.size()};
+    }
+    const char* const last = text.data() + text.size() - window;
+    for (const char* at = text.data();; at = std::min(at + sizeof(chunk), last)) {
+        if (might_name_at(at)) {
             return true;
         }
+        if (at == last) {
+            return false;
+        }
     }
-    std::array<char, window> rest{};
-    std::memcpy(rest.data(), text.data(), text.size());
-    return might_name_at(rest.data());
 }
 
 }  // namespace
