@@ -149,7 +149,7 @@ directory::grant directory::take(shelf& s, bool use_reserve, unsigned max_connec
     if (s.connecting.load() >= max_connecting) {
         return {permit{}, refusal::busy};
     }
-    if (s.size_ >= s.limit_ + (use_reserve ? s.reserve_ : 0)) {
+    if (s.is_full(use_reserve)) {
         return {permit{}, refusal::pool_full};
     }
     if (!has_room(s.database_->servers, s.database_->max_servers)) {

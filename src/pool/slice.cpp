@@ -368,6 +368,7 @@ lease slice::acquire(waiter& w, const settings_ptr& wanted) {
         return {};
     }
     enqueue(w, wanted);
+    publish_early();
     dispatch();
     if (w.is_waiting()) {
         want_servers();
@@ -387,7 +388,6 @@ void slice::enqueue(waiter& w, const settings_ptr& wanted) {
     w.since_ = now();
     waiters_.push_back(w);
     ++waiting_count_;
-    publish();
     arm();
 }
 
@@ -568,7 +568,7 @@ void slice::on_available(server& s) {
         return;
     }
     idle_.push_front(s);
-    publish();
+    publish_early();
     dispatch();
 }
 
@@ -660,6 +660,9 @@ directory::refusal slice::connect_one(bool use_reserve, waiter* dialer) {
     if (stamp(now()) < shelf_->retry_at.load() || !is_open()) {
         return directory::refusal::busy;
     }
+    if (shelf_->is_full(use_reserve) && shelf_->connecting == 0) {
+        return directory::refusal::pool_full;
+    }
     auto [right, why] = shelf_->home().take(*shelf_, use_reserve, pool_.max_parallel_connects);
     if (right) {
         std::unique_ptr<server> made;
@@ -750,6 +753,13 @@ void slice::close_all() {
 }
 
 // --- other workers
+
+// In front of dispatch(), which publishes what is left and looks at what others have published.
+void slice::publish_early() noexcept {
+    if (is_shared()) {
+        publish();
+    }
+}
 
 void slice::publish() noexcept {
     if (!is_shared()) {

@@ -149,6 +149,12 @@ public:
     [[nodiscard]] unsigned size() const;
     // Of these, those whose connection is not closing.
     [[nodiscard]] unsigned staying() const;
+    // Would directory::take() refuse a permit since there are enough? Without the lock, for a
+    // client that begins to wait. One that comes back meanwhile is offered to who was seen to wait
+    // before.
+    [[nodiscard]] bool is_full(bool use_reserve) const noexcept {
+        return size_.load() >= limit_.load() + (use_reserve ? reserve_.load() : 0);
+    }
 
     directory& home() noexcept { return directory_; }
     [[nodiscard]] const std::shared_ptr<account>& database_account() const noexcept {
@@ -163,10 +169,10 @@ private:
     const std::shared_ptr<account> database_;
     account* user_;
     std::array<entry, max_workers> board_;
-    unsigned size_ = 0;
+    std::atomic<unsigned> size_ = 0;  // these three are written under the mutex only
+    std::atomic<unsigned> limit_ = 0;
+    std::atomic<unsigned> reserve_ = 0;
     unsigned leaving_ = 0;
-    unsigned limit_ = 0;
-    unsigned reserve_ = 0;
     unsigned min_size_ = 0;
     std::string last_error_;
 };

@@ -203,6 +203,7 @@ private:
     [[nodiscard]] connect_failure removed() const;
     bool move_to_older_waiter(server& s, base::time_point local);
     void publish() noexcept;
+    void publish_early() noexcept;
     void want_servers();
     directory::refusal connect_one(bool use_reserve, waiter* dialer = nullptr);
     void serve_dialers();

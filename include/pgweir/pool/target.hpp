@@ -22,8 +22,8 @@ struct target {
 
     // Would a server connection made for `o` serve here too?
     [[nodiscard]] bool is_same_server(const target& o) const noexcept {
-        return host == o.host && port == o.port && dbname == o.dbname && user == o.user &&
-               password == o.password;
+        return this == &o || (host == o.host && port == o.port && dbname == o.dbname &&
+                              user == o.user && password == o.password);
     }
 };
 using target_ptr = std::shared_ptr<const target>;
