@@ -89,6 +89,34 @@ bool backend_stream::inspect(char type,
     }
 }
 
+// Nearly all that servers send: whole replies to the client, each the usual one for what is due,
+// which say nothing beyond that. Enters those that `data` begins with in the ledger, and returns
+// their size. Whatever else there is, is for the rules of scan().
+std::size_t backend_stream::skip_plain(std::string_view data, ledger& ledger) {
+    std::size_t at = 0;
+    while (data.size() - at >= header_size) {
+        const auto f = read_frame(data.data() + at);
+        if (f.size < header_size || f.size > data.size() - at) {
+            break;
+        }
+        if (f.type == 'C' && !has_plain_tag(data.substr(at + header_size, f.size - header_size))) {
+            break;
+        }
+        if (!ledger.received_plain(f.type)) {
+            break;
+        }
+        at += f.size;
+    }
+    return at;
+}
+
+void backend_stream::tell_settled(ledger& ledger, backend_listener& listener) const {
+    if (auto settled = ledger.take_settlement()) {
+        settled.unread = settled.failed != 0 && unread_;
+        listener.on_settlement(settled);
+    }
+}
+
 backend_stream::step backend_stream::scan(std::string_view data,
                                           ledger& ledger,
                                           session_marks& marks,
@@ -102,6 +130,14 @@ backend_stream::step backend_stream::scan(std::string_view data,
     bool to_client = has_client && (at != 0 ? remain_to_client_ : true);
     bool decided = at != 0;
     while (at < data.size()) {
+        if (to_client) {
+            if (const auto plain = skip_plain(data.substr(at), ledger)) {
+                at += plain;
+                to_client = decided = true;
+                tell_settled(ledger, listener);
+                continue;
+            }
+        }
         if (ledger.next_is_known()) {
             return {at, to_client, stop::known};
         }
@@ -147,10 +183,7 @@ backend_stream::step backend_stream::scan(std::string_view data,
                                 owner, listener)) {
                 return {at, to_client, stop::violation};
             }
-            if (auto settled = ledger.take_settlement()) {
-                settled.unread = settled.failed != 0 && unread_;
-                listener.on_settlement(settled);
-            }
+            tell_settled(ledger, listener);
             if (f.type == 'E' && mine && whole &&
                 rest.substr(0, f.size).find(shared_prefix) != std::string_view::npos) {
                 return {at + f.size, true, stop::named, f.size};

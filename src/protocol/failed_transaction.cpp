@@ -439,9 +439,7 @@ bool lost_statements::define(std::string_view name, std::string_view message) {
     }
     auto& client = *link_.client;
     if (name.empty()) {
-        std::string copy;
-        client.copy_unnamed(message, copy);
-        client.finish_unnamed(true, copy);
+        client.finish_unnamed(true, client.await_unnamed(message));
         return true;
     }
     if (!link_.are_shared || !client.has_room_for(message.size())) {

@@ -129,6 +129,12 @@ frontend_stream::step frontend_stream::scan(
         remain_ -= static_cast<std::uint32_t>(at);
     }
     while (at < data.size()) {
+        if (relay_) {
+            at += relay_->pass_plain(data.substr(at), ledger, marks);
+            if (at == data.size()) {
+                break;
+            }
+        }
         if (ledger.is_full()) {
             return {at, stop::full};
         }

@@ -5,21 +5,6 @@
 #include <string_view>
 
 namespace pgweir::protocol {
-namespace {
-
-// Is the implicit transaction of a batch over when the server has read this?
-constexpr bool ends_batch(request r) noexcept {
-    return r == request::sync || r == request::query || r == request::function_call;
-}
-
-}  // namespace
-
-void ledger::count(request r, std::size_t n, bool outstanding) noexcept {
-    const auto change = outstanding ? n : std::size_t{0} - n;
-    boundaries_ += ends_batch(r) ? change : 0;
-    known_ += is_known(r) ? change : 0;
-    executing_ += (ends_batch(r) && r != request::sync) || r == request::execute ? change : 0;
-}
 
 void ledger::sent(request r, origin o, bool tracked, transaction_control control) {
     if (skipping_) {
@@ -41,21 +26,13 @@ void ledger::sent(request r, origin o, bool tracked, transaction_control control
     if (r != request::copy_end) {
         open_ = !ends_batch(r);
     }
-    count(r, 1, true);
-    if (head_ == runs_.size()) {
-        runs_.clear();
-        head_ = 0;
-    } else if (auto& last = runs_.back(); last.what == r && last.from == o &&
-                                          last.tracked == tracked && last.control == control &&
-                                          !last.begun) {
-        ++last.count;
-        return;
-    }
-    runs_.push_back({r, o, tracked, false, false, control, 1});
+    counts_ += look_up(r).weight;
+    known_ += is_known(r) ? 1 : 0;
+    record({{r, o, control, tracked}, 1});
 }
 
 std::string_view ledger::answer_known() {
-    const bool is_parse = runs_[head_].what == request::known_parse;
+    const bool is_parse = runs_[head_].is.what == request::known_parse;
     pop();
     constexpr std::string_view parse_complete{"1\0\0\0\4", 5};
     constexpr std::string_view close_complete{"3\0\0\0\4", 5};
@@ -70,31 +47,15 @@ std::size_t ledger::outstanding() const noexcept {
     return n;
 }
 
-void ledger::pop() {
-    auto& front = runs_[head_];
-    count(front.what, 1, false);
-    executed_ = executed_ || front.what == request::execute;
-    if (front.tracked) {
-        ++(front.failed ? settlement_.failed : settlement_.done);
-    }
-    if (front.control != transaction_control::none) {
-        answered_ = front.control == transaction_control::may_commit ? answered_ : front.control;
-    }
-    front.begun = front.failed = false;
-    if (--front.count == 0) {
+// After the oldest run has ended.
+void ledger::tidy() {
+    while (ignores_next()) {
         ++head_;
     }
-    drop_ignored();
     // Keeps a long pipeline from growing the vector for ever while its head moves on.
-    if (head_ >= 1024 && head_ * 2 >= runs_.size()) {
+    if (head_ >= tidy_at && head_ * 2 >= runs_.size()) {
         runs_.erase(runs_.begin(), runs_.begin() + static_cast<std::ptrdiff_t>(head_));
         head_ = 0;
-    }
-}
-
-void ledger::drop_ignored() {
-    while (head_ < runs_.size() && runs_[head_].what == request::copy_end) {
-        ++head_;
     }
 }
 
@@ -112,15 +73,15 @@ bool ledger::begin_copy_in() {
     runs_[head_].count = 1;
     for (++next; next < runs_.size(); ++next) {
         auto& r = runs_[next];
-        if (r.what == request::sync) {
+        if (r.is.what == request::sync) {
             eaten_syncs_ += r.count;
             continue;
         }
-        if (r.what == request::copy_end) {
+        if (r.is.what == request::copy_end) {
             if (--r.count != 0) {
                 --next;
             }
-            count(request::sync, eaten_syncs_, false);
+            uncount(request::sync, eaten_syncs_);
             runs_.erase(runs_.begin() + static_cast<std::ptrdiff_t>(head_) + 1,
                         runs_.begin() + static_cast<std::ptrdiff_t>(next) + 1);
             open_ = open_ || begins_open_batch();
@@ -129,7 +90,7 @@ bool ledger::begin_copy_in() {
         doubtful_ = true;
         return true;
     }
-    count(request::sync, eaten_syncs_, false);
+    uncount(request::sync, eaten_syncs_);
     runs_.resize(head_ + 1, run{});
     copy_in_ = true;
     open_ = open_ || begins_open_batch();
@@ -138,9 +99,9 @@ bool ledger::begin_copy_in() {
 
 // Is the oldest entry an Execute, with no Sync left behind it?
 bool ledger::begins_open_batch() const noexcept {
-    return runs_[head_].what == request::execute &&
+    return runs_[head_].is.what == request::execute &&
            std::none_of(runs_.begin() + static_cast<std::ptrdiff_t>(head_), runs_.end(),
-                        [](const run& r) { return ends_batch(r.what); });
+                        [](const run& r) { return ends_batch(r.is.what); });
 }
 
 void ledger::on_error() {
@@ -155,18 +116,20 @@ void ledger::on_error() {
     if (head_ == runs_.size()) {
         return;
     }
-    switch (runs_[head_].what) {
+    switch (runs_[head_].is.what) {
         case request::query:
-        case request::function_call: runs_[head_].failed = true; return;  // ReadyForQuery follows
+        case request::function_call:
+            runs_[head_].is.failed = true;
+            return;  // ReadyForQuery follows
         case request::sync: failed_batch_ = true; return;
         default: break;
     }
     failed_batch_ = true;
-    const bool failed_one = runs_[head_].tracked;
-    for (; head_ < runs_.size() && runs_[head_].what != request::sync; ++head_) {
+    const bool failed_one = runs_[head_].is.tracked;
+    for (; head_ < runs_.size() && runs_[head_].is.what != request::sync; ++head_) {
         const auto& skipped = runs_[head_];
-        count(skipped.what, skipped.count, false);
-        settlement_.skipped += skipped.tracked ? skipped.count : 0;
+        uncount(skipped.is.what, skipped.count);
+        settlement_.skipped += skipped.is.tracked ? skipped.count : 0;
     }
     if (failed_one) {
         ++settlement_.failed;
@@ -178,9 +141,9 @@ void ledger::on_error() {
 bool ledger::on_ready() {
     if (head_ < runs_.size()) {
         const auto& front = runs_[head_];
-        const bool answered =
-            front.begun && (front.what == request::query || front.what == request::function_call);
-        if (answered || front.what == request::sync) {
+        const bool answered = front.is.begun && (front.is.what == request::query ||
+                                                 front.is.what == request::function_call);
+        if (answered || front.is.what == request::sync) {
             copy_in_ = false;
             pop();
             answered_ = transaction_control::none;
@@ -200,7 +163,7 @@ bool ledger::on_ready() {
 
 ledger::verdict ledger::received(char type) {
     const bool owed = head_ < runs_.size();
-    const auto what = owed ? runs_[head_].what : request::copy_end;
+    const auto what = owed ? runs_[head_].is.what : request::copy_end;
     const auto is = [&](auto... kinds) { return owed && ((what == kinds) || ...); };
     const auto when = [](bool due) { return due ? verdict::ok : verdict::violation; };
     const auto completes = [&](bool due) {
@@ -217,7 +180,7 @@ ledger::verdict ledger::received(char type) {
     // Even an empty query is answered by something before ReadyForQuery.
     if (is(request::query, request::function_call) &&
         std::string_view{"NSAZ"}.find(type) == std::string_view::npos) {
-        runs_[head_].begun = true;
+        runs_[head_].is.begun = true;
     }
     switch (type) {
         case 'N':  // NoticeResponse
@@ -247,12 +210,12 @@ ledger::verdict ledger::received(char type) {
             [[fallthrough]];
         case 'n':  // NoData
             return completes(is(request::describe_portal) ||
-                             (is(request::describe_statement) && runs_[head_].begun));
+                             (is(request::describe_statement) && runs_[head_].is.begun));
         case 't':  // ParameterDescription
-            if (!is(request::describe_statement) || runs_[head_].begun) {
+            if (!is(request::describe_statement) || runs_[head_].is.begun) {
                 return verdict::violation;
             }
-            runs_[head_].begun = true;
+            runs_[head_].is.begun = true;
             return verdict::ok;
         case '1': return completes(is(request::parse));
         case '2': return completes(is(request::bind));

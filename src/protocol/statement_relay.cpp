@@ -114,8 +114,13 @@ statement_relay::step statement_relay::look(std::string_view head,
     const context c{head, f, status, ledger, marks, arena};
     if (first_ && f.type != 'S' && f.type != 'F') {
         first_ = false;
-        if (const auto s = drop_foreign_unnamed(c)) {
-            return *s;
+        if (has_foreign_unnamed(marks)) {
+            forget_foreign_unnamed(marks);
+            if (!c.is_whole() || !drops_unnamed(head)) {
+                // This is the first request of the link, so nothing makes PostgreSQL skip it.
+                ledger.sent(request::close, origin::pooler);
+                return {kind::insert, close_unnamed_message, 0};
+            }
         }
     }
     const auto s = look_at(c);
@@ -138,26 +143,22 @@ statement_relay::step statement_relay::look_at(const context& c) {
     }
 }
 
-// Does PostgreSQL drop its unnamed statement for this message, whatever comes of it? Not for a
-// Parse that needs another of ours in front, which may fail.
-bool statement_relay::drops_unnamed(const context& c) const noexcept {
-    return c.is_whole() && (c.f.type == 'Q' || (c.f.type == 'P' && !has_names())) &&
-           is_surely_read(c.head);
+// The unnamed statement of another client, or one of ours that is not our last: it must be gone
+// before anything can mean it.
+bool statement_relay::has_foreign_unnamed(const session_marks& marks) const noexcept {
+    return !link_.server.unnamed_is_ours.assumed() && marks.unnamed_owner != 0;
 }
 
-// The unnamed statement of another client, or one of ours that is not our last, must be gone before
-// anything can mean it. This is the first request of the link, so nothing makes PostgreSQL skip it.
-statement_relay::maybe_step statement_relay::drop_foreign_unnamed(const context& c) {
-    if (link_.server.unnamed_is_ours.assumed() || c.marks.unnamed_owner == 0) {
-        return std::nullopt;
-    }
-    c.marks.unnamed_owner = 0;
+void statement_relay::forget_foreign_unnamed(session_marks& marks) {
+    marks.unnamed_owner = 0;
     link_.server.unnamed_is_ours.set(!has_unnamed());
-    if (drops_unnamed(c)) {
-        return std::nullopt;
-    }
-    c.ledger.sent(request::close, origin::pooler);
-    return step{kind::insert, close_unnamed_message, 0};
+}
+
+// Does PostgreSQL drop its unnamed statement for this message, whatever comes of it? Not for a
+// Parse that needs another of ours in front, which may fail.
+bool statement_relay::drops_unnamed(std::string_view whole) const noexcept {
+    return (whole.front() == 'Q' || (whole.front() == 'P' && !has_names())) &&
+           is_surely_read(whole);
 }
 
 // As the client sent it: what PostgreSQL refuses, skips, or needs no help with.
@@ -304,6 +305,11 @@ void statement_relay::note_bound(bool deallocates, bool changes_parsing) noexcep
     note_run();
 }
 
+void statement_relay::note_bound_unnamed() noexcept {
+    note_bound(unnamed_deallocates_, unnamed_changes_);
+    bound_control_ = unnamed_control_;
+}
+
 void statement_relay::note_run() noexcept {
     fence_ = fence_ || bound_deallocates_;
     doubt_ = doubt_ || bound_changes_;
@@ -311,14 +317,14 @@ void statement_relay::note_run() noexcept {
 
 // What a text may do to the transaction, if anybody is going to ask. None: it begins at `at`, and
 // its end is not in sight.
-transaction_control statement_relay::control_in(const context& c,
+transaction_control statement_relay::control_in(std::string_view head,
                                                 std::optional<std::string_view> text,
                                                 std::size_t at) const noexcept {
     if (!link_.follows_transactions) {
         return transaction_control::none;
     }
     return text ? control_of(*text)
-                : study_beginning(c.head.substr(std::min(at, c.head.size()), peek_size));
+                : study_beginning(head.substr(std::min(at, head.size()), peek_size));
 }
 
 void statement_relay::note_portal(std::string_view portal) noexcept {
@@ -329,12 +335,107 @@ void statement_relay::note_portal(std::string_view portal) noexcept {
     }
 }
 
-transaction_control statement_relay::control_of_portal(const context& c) const noexcept {
+transaction_control statement_relay::control_of_portal(std::string_view head) const noexcept {
     if (!link_.follows_transactions) {
         return transaction_control::none;
     }
-    const bool is_unnamed = c.head.size() > header_size && c.head[header_size] == '\0';
+    const bool is_unnamed = head.size() > header_size && head[header_size] == '\0';
     return is_unnamed ? unnamed_portal_ : named_portals_.value_or(transaction_control::none);
+}
+
+// --- the usual case
+
+// Has this segment seen what the unnamed statement does, and is it there if the segment goes well?
+// Then a Bind of it needs nothing but to be passed on.
+bool statement_relay::knows_unnamed() const noexcept {
+    const auto& there = link_.server.unnamed_is_ours;
+    const auto segment = link_.server.segment();
+    return unnamed_seen_in_ == segment && there.assumed() && !there.must_wait(segment) &&
+           unnamed_target_.empty();
+}
+
+// Is this whole message one that passes as it is? Its length is sane, and there is a body unless it
+// is a Sync.
+bool statement_relay::is_plain(const frame& f, std::string_view head) const noexcept {
+    switch (f.type) {
+        case 'Q': return !has_names() && !has_unnamed();
+        case 'P': return head[header_size] == '\0' && !has_names();
+        case 'B':  // of the unnamed statement to the unnamed portal
+            return head[header_size] == '\0' && head[header_size + 1] == '\0' && knows_unnamed();
+        case 'D': return head[header_size] == 'P' && f.size <= small_message_limit;
+        case 'E': return f.size <= small_message_limit;
+        case 'S': return f.size == header_size;
+        default: return false;
+    }
+}
+
+// What look() does with the first request of a link. False: it must be the one that does.
+bool statement_relay::begins_plainly(std::string_view head, session_marks& marks) {
+    if (has_foreign_unnamed(marks)) {
+        if (!drops_unnamed(head)) {
+            return false;
+        }
+        forget_foreign_unnamed(marks);
+    }
+    first_ = false;
+    return true;
+}
+
+// REQUIRES: is_plain().
+void statement_relay::pass(const frame& f,
+                           std::string_view head,
+                           ledger& ledger,
+                           session_marks& marks) {
+    switch (f.type) {
+        case 'Q': {
+            const auto text = cstr_at(head, header_size);
+            ledger.sent_plain(request::query, false, control_in(head, text, header_size));
+            note_text(text.value_or(std::string_view{}));
+            marks.add(names_session_state(head.substr(header_size)));
+            return link_.server.end_segment();
+        }
+        case 'P': {
+            const auto text = cstr_at(head, header_size + 1);
+            note_unnamed(head, text, control_in(head, text, header_size + 1), ledger, marks);
+            return marks.add(names_session_state(head.substr(header_size)));
+        }
+        case 'B':
+            note_bound_unnamed();
+            unnamed_portal_ = bound_control_;
+            return ledger.sent_plain(request::bind);
+        case 'D': return ledger.sent_plain(request::describe_portal);
+        case 'E':
+            note_run();
+            return ledger.sent_plain(request::execute, false, control_of_portal(head));
+        default: link_.server.end_segment(); return ledger.sent_plain(request::sync);
+    }
+}
+
+// That no portal is followed, and that PostgreSQL neither skips requests nor reads a COPY, holds
+// for all that is taken: none of these messages changes it.
+std::size_t statement_relay::pass_plain(std::string_view data,
+                                        ledger& ledger,
+                                        session_marks& marks) {
+    if (!portals_.empty() || !ledger.is_plain()) {
+        return 0;
+    }
+    std::size_t at = 0;
+    for (auto room = ledger.room(); room != 0 && data.size() - at >= header_size; --room) {
+        const auto f = read_frame(data.data() + at);
+        const bool is_sync = f.type == 'S';
+        if (f.size > std::min(data.size() - at, hold_limit) ||
+            (f.size < header_size + 2 && !is_sync)) {
+            break;
+        }
+        const auto head = data.substr(at, f.size);
+        if (!is_plain(f, head) || (first_ && !is_sync && !begins_plainly(head, marks))) {
+            break;
+        }
+        pass(f, head, ledger, marks);
+        in_batch_ = !is_sync && f.type != 'Q';
+        at += f.size;
+    }
+    return at;
 }
 
 // --- Parse
@@ -353,7 +454,7 @@ statement_relay::step statement_relay::parse(const context& c) {
         c.marks.dirty = c.marks.has_statements = true;
         const auto text_at = header_size + name->size() + 1;
         const auto text = c.is_whole() ? cstr_at(c.head, text_at) : std::nullopt;
-        const auto control = control_in(c, text, text_at);
+        const auto control = control_in(c.head, text, text_at);
         unshared_control_ = either(unshared_control_.value_or(control), control);
         return raw(c, request::parse);
     }
@@ -421,7 +522,7 @@ statement_relay::step statement_relay::parse_long(const context& c, std::string_
     }
     const auto text_at = header_size + name.size() + 1;
     const auto text = c.is_whole() ? cstr_at(c.head, text_at) : std::nullopt;
-    const auto what = link_.store.make_unshared(control_in(c, text, text_at));
+    const auto what = link_.store.make_unshared(control_in(c.head, text, text_at));
     const auto s = rename(c, header_size, name, what->name);
     if (s.what == kind::replace) {
         c.ledger.sent(request::parse, origin::client, true);
@@ -438,7 +539,6 @@ statement_relay::step statement_relay::parse_long(const context& c, std::string_
 
 statement_relay::step statement_relay::parse_unnamed(const context& c) {
     const auto text = c.is_whole() ? cstr_at(c.head, header_size + 1) : std::nullopt;
-    const auto kept = c.is_whole() ? c.head : std::string_view{};
     step s;
     named* target = nullptr;
     if (text && has_names()) {
@@ -449,19 +549,30 @@ statement_relay::step statement_relay::parse_unnamed(const context& c) {
             s = *diverted;
         }
     }
-    unnamed_target_ = target == nullptr ? std::string{} : *target->key;
+    note_unnamed(c.is_whole() ? c.head : std::string_view{}, text,
+                 control_in(c.head, text, header_size + 1), c.ledger, c.marks);
+    if (target != nullptr) {
+        unnamed_target_ = *target->key;
+    }
+    return s;
+}
+
+// The client's own Parse of the unnamed statement is sent. `kept`: all of it, or nothing.
+void statement_relay::note_unnamed(std::string_view kept,
+                                   std::optional<std::string_view> text,
+                                   transaction_control control,
+                                   ledger& ledger,
+                                   session_marks& marks) {
+    unnamed_target_.clear();
     // Without names it is not looked at; there may be some when it is run.
     unnamed_deallocates_ = !has_names() || !text || may_deallocate(*text);
     unnamed_seen_in_ = link_.server.segment();
-    unnamed_control_ = control_in(c, text, header_size + 1);
-    c.marks.unnamed_owner = link_.self;
-    c.marks.unnamed_count = 0;  // not known to be there yet
-    c.ledger.sent(request::parse, origin::client, true);
-    auto copy = link_.server.spare();
-    mine().copy_unnamed(kept, copy);
-    link_.server.begin({.parses_unnamed = true, .unnamed = std::move(copy)});
+    unnamed_control_ = control;
+    marks.unnamed_owner = link_.self;
+    marks.unnamed_count = 0;  // not known to be there yet
+    ledger.sent_plain(request::parse, true);
+    link_.server.begin_unnamed(mine(), kept);
     unnamed_changes_ = note_text(text.value_or(std::string_view{}));
-    return s;
 }
 
 // --- what refers to a statement
@@ -541,7 +652,7 @@ statement_relay::step statement_relay::refer_unnamed(const context& c,
         unnamed_target_ = target == nullptr ? std::string{} : *target->key;
         unnamed_seen_in_ = server.segment();
         unnamed_changes_ = note_text(text);
-        unnamed_control_ = control_in(c, text, 0);
+        unnamed_control_ = control_in(c.head, text, 0);
         // The name may have come or gone since: whichever text the server has, it may be the wrong.
         if (diverted || !deallocated_name(text).empty()) {
             return restore_unnamed(c, diverted ? diverted->bytes : ours);
@@ -552,8 +663,7 @@ statement_relay::step statement_relay::refer_unnamed(const context& c,
         return restore_unnamed(c, ours);
     }
     if (r == request::bind) {
-        note_bound(unnamed_deallocates_, unnamed_changes_);
-        bound_control_ = unnamed_control_;
+        note_bound_unnamed();
     }
     sent_reference(c, r, {}, portal, unnamed_target_);
     return {};
@@ -671,7 +781,7 @@ statement_relay::maybe_step statement_relay::deallocate(const context& c,
 statement_relay::step statement_relay::execute(const context& c) {
     note_run();
     const auto run = [this, &c] {
-        c.ledger.sent(request::execute, origin::client, false, control_of_portal(c));
+        c.ledger.sent(request::execute, origin::client, false, control_of_portal(c.head));
         return step{};
     };
     if (portals_.empty() || is_void(c)) {
@@ -733,7 +843,7 @@ statement_relay::step statement_relay::query(const context& c) {
     }
     const bool drops = has_unnamed();
     c.ledger.sent(request::query, origin::client, drops || target != nullptr,
-                  control_in(c, text, header_size));
+                  control_in(c.head, text, header_size));
     if (drops || target != nullptr) {
         server.begin({.server = target == nullptr ? nullptr : &server.use(decoy()),
                       .deallocates = target != nullptr,

@@ -2,18 +2,24 @@
 #include "pgweir/protocol/statement_state.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 namespace pgweir::protocol {
 namespace {
 
-// Without an early end, so that the compiler vectorises it.
+// Eight bytes at a time.
 bool is_ascii(std::string_view bytes) noexcept {
-    unsigned char all = 0;
+    std::uint64_t all = 0;
+    for (; bytes.size() >= sizeof all; bytes.remove_prefix(sizeof all)) {
+        std::uint64_t some = 0;
+        std::memcpy(&some, bytes.data(), sizeof some);
+        all |= some;
+    }
     for (const char c : bytes) {
         all |= static_cast<unsigned char>(c);
     }
-    return all < 0x80;
+    return (all & 0x8080808080808080U) == 0;
 }
 
 }  // namespace
@@ -115,30 +121,29 @@ void client_statements::untie() {
     has_tied_ = false;
 }
 
-void client_statements::copy_unnamed(std::string_view parse, std::string& copy) {
+std::string_view client_statements::await_unnamed(std::string_view parse) noexcept {
     ++waiting_;
     // A long pipeline must not keep what only its last statement could need.
     if (parse.size() > hold_limit || waiting_bytes_ + parse.size() > 4 * hold_limit) {
-        return copy.clear();
+        return {};
     }
     waiting_bytes_ += parse.size();
-    copy = parse;
+    return parse;
 }
 
-void client_statements::finish_unnamed(bool done, std::string& copy) {
-    --waiting_;
-    waiting_bytes_ -= copy.size();
+void client_statements::finish_unnamed(bool done, std::string_view kept) {
+    skip_unnamed(kept);
     if (done) {
         ++unnamed_count_;
-        unnamed_.swap(copy);
+        unnamed_ = kept;
     } else {
         unnamed_.clear();
     }
 }
 
-void client_statements::skip_unnamed(const std::string& copy) {
+void client_statements::skip_unnamed(std::string_view kept) noexcept {
     --waiting_;
-    waiting_bytes_ -= copy.size();
+    waiting_bytes_ -= kept.size();
 }
 
 // --- the server
@@ -179,8 +184,8 @@ void server_statements::forget_all() {
 
 bool server_statements::abandon() {
     const bool unknown = head_ != changes_.size();
-    changes_.clear();
-    head_ = 0;
+    head_ = changes_.size();
+    begin_anew_when_empty();
     if (unknown) {
         order_.clear();
         known_.clear();
@@ -196,6 +201,37 @@ void server_statements::forget(held& h) {
     }
 }
 
+// The Parse messages kept are few: client_statements::await_unnamed().
+void server_statements::begin_anew_when_empty() noexcept {
+    if (head_ == changes_.size()) {
+        changes_.clear();
+        texts_.clear();
+        head_ = texts_head_ = 0;
+    }
+}
+
+// Keeps a pipeline that is never empty from growing these for ever, as in the ledger.
+void server_statements::tidy() {
+    if (head_ >= 1024 && head_ * 2 >= changes_.size()) {
+        changes_.erase(changes_.begin(), changes_.begin() + static_cast<std::ptrdiff_t>(head_));
+        head_ = 0;
+    }
+    if (texts_head_ >= 4 * hold_limit && texts_head_ * 2 >= texts_.size()) {
+        texts_.erase(0, texts_head_);
+        texts_head_ = 0;
+    }
+}
+
+void server_statements::begin_unnamed(client_statements& client, std::string_view parse) {
+    begin_anew_when_empty();
+    const auto kept = client.await_unnamed(parse);
+    unnamed_is_ours.begin(true, segment_);
+    texts_ += kept;
+    auto& c = changes_.emplace_back();
+    c.parses_unnamed = true;
+    c.unnamed_size = static_cast<std::uint32_t>(kept.size());
+}
+
 void server_statements::begin(change c) {
     if (c.server != nullptr) {
         there_ -= c.server->there.assumed() ? 1 : 0;
@@ -208,13 +244,10 @@ void server_statements::begin(change c) {
     if (c.portal != nullptr) {
         c.portal->begin(c.target, segment_);
     }
-    if (c.parses_unnamed || c.restores_unnamed || c.drops_unnamed) {
+    if (c.restores_unnamed || c.drops_unnamed) {
         unnamed_is_ours.begin(true, segment_);
     }
-    if (head_ == changes_.size()) {
-        changes_.clear();
-        head_ = 0;
-    }
+    begin_anew_when_empty();
     changes_.push_back(std::move(c));
 }
 
@@ -230,34 +263,37 @@ void server_statements::finish(const ledger::settlement& s,
     for (auto n = s.skipped; n != 0; --n) {
         finish_one(changes_[head_++], outcome::skipped, client, marks);
     }
-    // Keeps a pipeline that is never empty from growing the vector for ever, as in the ledger.
-    if (head_ >= 1024 && head_ * 2 >= changes_.size()) {
-        changes_.erase(changes_.begin(), changes_.begin() + static_cast<std::ptrdiff_t>(head_));
-        head_ = 0;
-    }
+    tidy();
 }
 
-std::string server_statements::spare() {
-    if (spares_.empty()) {
-        return {};
+void server_statements::finish_unnamed(std::size_t size,
+                                       outcome how,
+                                       client_statements& client,
+                                       session_marks& marks) {
+    const bool done = how == outcome::done;
+    const auto text = std::string_view{texts_}.substr(texts_head_, size);
+    texts_head_ += size;
+    if (how != outcome::skipped) {
+        client.clear_blame();
     }
-    auto one = std::move(spares_.back());
-    spares_.pop_back();
-    return one;
-}
-
-void server_statements::recycle(std::string text) {
-    constexpr std::size_t most = 32;  // a pipeline of so many needs no allocation
-    constexpr std::size_t longest = 4 * 1024;
-    if (spares_.size() < most && text.capacity() <= longest) {
-        spares_.push_back(std::move(text));
+    // It drops the one that was there before it looks at the text.
+    const bool keeps = how == outcome::skipped || (how == outcome::unread && !is_surely_read(text));
+    unnamed_is_ours.finish(!keeps, true);
+    if (keeps) {
+        client.skip_unnamed(text);
+    } else {
+        client.finish_unnamed(done, text);
     }
+    marks.unnamed_count = done ? client.unnamed_count() : marks.unnamed_count;
 }
 
 void server_statements::finish_one(change& c,
                                    outcome how,
                                    client_statements& client,
                                    session_marks& marks) {
+    if (c.parses_unnamed) {
+        return finish_unnamed(c.unnamed_size, how, client, marks);
+    }
     if (how == outcome::done && c.deallocates) {
         // Without the tag of a DEALLOCATE the portal has been made anew by SQL, and ran that.
         how = marks.deallocated != 0 ? outcome::done : outcome::failed;
@@ -277,21 +313,10 @@ void server_statements::finish_one(change& c,
     if (c.portal != nullptr) {
         c.portal->finish(done, std::move(c.target));
     }
-    if (how != outcome::skipped) {
-        client.blame(done ? std::string{} : std::move(c.refers));
-    }
-    if (c.parses_unnamed) {
-        // It drops the one that was there before it looks at the text.
-        const bool keeps =
-            how == outcome::skipped || (how == outcome::unread && !is_surely_read(c.unnamed));
-        unnamed_is_ours.finish(!keeps, true);
-        if (keeps) {
-            client.skip_unnamed(c.unnamed);
-        } else {
-            client.finish_unnamed(done, c.unnamed);
-        }
-        recycle(std::move(c.unnamed));
-        marks.unnamed_count = done ? client.unnamed_count() : marks.unnamed_count;
+    if (done) {
+        client.clear_blame();
+    } else if (how != outcome::skipped) {
+        client.blame(std::move(c.refers));
     }
     if (c.restores_unnamed) {
         unnamed_is_ours.finish(done, true);

@@ -73,6 +73,8 @@ public:
     }
 
 private:
+    [[nodiscard]] static std::size_t skip_plain(std::string_view data, ledger& ledger);
+    void tell_settled(ledger& ledger, backend_listener& listener) const;
     bool inspect(char type,
                  std::string_view body,
                  session_marks& marks,

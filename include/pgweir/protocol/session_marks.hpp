@@ -48,6 +48,24 @@ enum class tag_effect : std::uint8_t {
     permanent,    // LOAD: nothing but a new connection removes it
 };
 [[nodiscard]] tag_effect effect_of_tag(std::string_view tag) noexcept;
+// For the data path: does the tag that a CommandComplete begins with surely have no effect? Says so
+// of SELECT, INSERT, UPDATE, DELETE, MERGE, BEGIN, COMMIT and ROLLBACK.
+[[nodiscard]] constexpr bool has_plain_tag(std::string_view body) noexcept {
+    if (body.size() < 4) {
+        return false;
+    }
+    switch (body[0]) {
+        case 'I':
+        case 'M':
+        case 'B': return true;
+        case 'S':
+        case 'D': return body[2] == 'L';  // not SET, nor DEALLOCATE, DECLARE CURSOR, DISCARD, DO
+        case 'U': return body[1] == 'P';  // not UNLISTEN
+        case 'C':
+        case 'R': return body[1] == 'O';  // not CALL, nor RESET
+        default: return false;
+    }
+}
 
 // Does this SQL text name something that changes the session although its tag does not tell:
 // set_config, pg_settings (an UPDATE of it sets), advisory locks, temporary objects, nextval (which

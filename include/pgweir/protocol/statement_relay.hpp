@@ -98,6 +98,13 @@ public:
                             session_marks& marks,
                             byte_arena& arena);
 
+    // The usual case of look(): whole messages that pass as they are and need nothing else. Takes
+    // as many off the front of `data` as there are, records them in the ledger, and returns their
+    // size. For whatever comes then, look() has the rules.
+    [[nodiscard]] std::size_t pass_plain(std::string_view data,
+                                         ledger& ledger,
+                                         session_marks& marks);
+
 private:
     struct context;
     using named = client_statements::named;
@@ -110,12 +117,22 @@ private:
                        std::size_t name_at,
                        std::string_view old_name,
                        std::string_view new_name);
-    [[nodiscard]] bool drops_unnamed(const context& c) const noexcept;
-    maybe_step drop_foreign_unnamed(const context& c);
+    [[nodiscard]] bool has_foreign_unnamed(const session_marks& marks) const noexcept;
+    void forget_foreign_unnamed(session_marks& marks);
+    [[nodiscard]] bool drops_unnamed(std::string_view whole) const noexcept;
     step parse(const context& c);
     step parse_again(const context& c, std::string_view name);
     step parse_long(const context& c, std::string_view name);
     step parse_unnamed(const context& c);
+    void note_unnamed(std::string_view kept,
+                      std::optional<std::string_view> text,
+                      transaction_control control,
+                      ledger& ledger,
+                      session_marks& marks);
+    [[nodiscard]] bool knows_unnamed() const noexcept;
+    [[nodiscard]] bool begins_plainly(std::string_view head, session_marks& marks);
+    [[nodiscard]] bool is_plain(const frame& f, std::string_view head) const noexcept;
+    void pass(const frame& f, std::string_view head, ledger& ledger, session_marks& marks);
     step bind(const context& c);
     step describe(const context& c);
     step close(const context& c);
@@ -153,12 +170,13 @@ private:
     bool has_changed_session(const context& c) noexcept;
     bool note_text(std::string_view text) noexcept;
     void note_bound(bool deallocates, bool changes_parsing) noexcept;
+    void note_bound_unnamed() noexcept;
     void note_run() noexcept;
-    [[nodiscard]] transaction_control control_in(const context& c,
+    [[nodiscard]] transaction_control control_in(std::string_view head,
                                                  std::optional<std::string_view> text,
                                                  std::size_t at) const noexcept;
     void note_portal(std::string_view portal) noexcept;
-    [[nodiscard]] transaction_control control_of_portal(const context& c) const noexcept;
+    [[nodiscard]] transaction_control control_of_portal(std::string_view head) const noexcept;
 
     link link_;
     bool first_ = true;

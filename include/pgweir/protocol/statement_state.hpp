@@ -93,6 +93,7 @@ public:
     [[nodiscard]] bool is_ambiguous() const noexcept { return ambiguous_; }
     // The request that failed used this name.
     void blame(std::string name) { blamed_ = std::move(name); }
+    void clear_blame() noexcept { blamed_.clear(); }
     // The client's name for the statement that servers know as `shared`, in the error that has just
     // come; empty when there is none.
     [[nodiscard]] std::string name_of(std::string_view shared) const;
@@ -111,13 +112,13 @@ public:
     // Which of all that this client has parsed it is.
     [[nodiscard]] std::uint64_t unnamed_count() const noexcept { return unnamed_count_; }
     [[nodiscard]] bool has_unnamed() const noexcept { return !unnamed_.empty() || waiting_ != 0; }
-    // Copies `parse` to `copy`, which finish_unnamed() or skip_unnamed() takes; empty when it is
-    // too long, or too much is under way already.
-    void copy_unnamed(std::string_view parse, std::string& copy);
-    // A Parse of it was answered: done, or failed, which leaves none. `copy` is then for reuse.
-    void finish_unnamed(bool done, std::string& copy);
+    // A Parse of it is under way. What of that is to be kept, and given to finish_unnamed() or
+    // skip_unnamed(): all, or nothing when it is too long, or too much is under way already.
+    [[nodiscard]] std::string_view await_unnamed(std::string_view parse) noexcept;
+    // It was answered: done, or failed, which leaves none.
+    void finish_unnamed(bool done, std::string_view kept);
     // It was skipped: what was there is there.
-    void skip_unnamed(const std::string& copy);
+    void skip_unnamed(std::string_view kept) noexcept;
     // A simple query was run, or a Close of it.
     void drop_unnamed() noexcept { unnamed_.clear(); }
 
@@ -187,16 +188,16 @@ public:
         std::string refers{};  // the name of the client that it used, should it fail
         foreseen<std::string>* portal = nullptr;  // running it deallocates `target` of the client;
         std::string target{};                     // empty: none
-        bool parses_unnamed = false;
-        std::string unnamed{};          // its Parse message
         bool restores_unnamed = false;  // a Parse of ours: the client's is on this server again
         bool drops_unnamed = false;     // a simple query, or a Close of it
         bool surely_read = true;        // see is_surely_read(); of a simple query
+        bool parses_unnamed = false;    // see begin_unnamed()
+        std::uint32_t unnamed_size = 0;
     };
-    // A string to copy a Parse of the unnamed statement to; allocates none when it had to before.
-    [[nodiscard]] std::string spare();
     // A request with ledger::tracked is sent and will bring this about.
     void begin(change c);
+    // The same for a Parse of the unnamed statement, the whole message; of a long one, nothing.
+    void begin_unnamed(client_statements& client, std::string_view parse);
     // Tracked requests were answered.
     void finish(const ledger::settlement& s, client_statements& client, session_marks& marks);
     // The client has left, and nobody follows what its requests do. True when that leaves unknown
@@ -221,16 +222,23 @@ private:
     // `unread`: failed, perhaps before it did anything.
     enum class outcome : std::uint8_t { done, failed, unread, skipped };
     void forget(held& h);
+    void finish_unnamed(std::size_t size,
+                        outcome how,
+                        client_statements& client,
+                        session_marks& marks);
     void finish_one(change& c, outcome how, client_statements& client, session_marks& marks);
+
+    void begin_anew_when_empty() noexcept;
+    void tidy();
 
     std::unordered_map<const statement*, held> known_;
     boost::intrusive::list<held> order_;  // used last first
     std::size_t there_ = 0;               // of those known, as assumed
-    void recycle(std::string text);
 
-    std::vector<std::string> spares_;
     std::vector<change> changes_;
     std::size_t head_ = 0;
+    std::string texts_;  // Parse messages of the unnamed statement in changes_, in their order
+    std::size_t texts_head_ = 0;
     std::uint64_t segment_ = 0;
     std::uint64_t link_ = 0;
 };

@@ -30,12 +30,6 @@ std::size_t allocated = 0;  // bytes asked for since the program began
 namespace pgweir::protocol {
 namespace {
 
-std::string copied(client_statements& client, std::string_view parse) {
-    std::string copy;
-    client.copy_unnamed(parse, copy);
-    return copy;
-}
-
 void batch(ledger& l) {
     l.sent(request::parse, origin::client);
     l.sent(request::bind, origin::client);
@@ -65,7 +59,7 @@ std::size_t allocated_by_changes_of_a_long_pipeline() {
     server_statements server;
     session_marks marks;
     const auto send = [&] {
-        server.begin({.parses_unnamed = true, .unnamed = copied(client, "short")});
+        server.begin_unnamed(client, "a text of some length, again and again");
     };
     for (int i = 0; i < 5; ++i) {
         send();
@@ -80,6 +74,22 @@ std::size_t allocated_by_changes_of_a_long_pipeline() {
 
 TEST(statement_memory, is_bounded_in_an_endless_pipeline) {
     EXPECT_LT(allocated_by_changes_of_a_long_pipeline(), 2U * 1024 * 1024);
+}
+
+TEST(statement_memory, is_not_needed_for_one_batch_at_a_time) {
+    client_statements client;
+    server_statements server;
+    session_marks marks;
+    const auto run = [&] {
+        server.begin_unnamed(client, "a Parse message that no string holds without memory");
+        server.finish({.done = 1}, client, marks);
+    };
+    run();
+    const auto before = allocated;
+    for (int i = 0; i < 1000; ++i) {
+        run();
+    }
+    EXPECT_EQ(allocated, before);
 }
 
 TEST(ledger_memory, is_bounded_in_an_endless_pipeline) {

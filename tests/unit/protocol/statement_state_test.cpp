@@ -15,16 +15,6 @@ namespace {
 using namespace std::string_literals;
 using namespace std::string_view_literals;
 
-std::string copied(client_statements& client, std::string_view parse) {
-    std::string copy;
-    client.copy_unnamed(parse, copy);
-    return copy;
-}
-
-void finish(client_statements& client, bool done, std::string copy) {
-    client.finish_unnamed(done, copy);
-}
-
 // --- foreseen
 
 TEST(foreseen_state, is_settled_at_first) {
@@ -193,7 +183,7 @@ TEST_F(client_names, of_texts_that_are_not_kept_go_with_their_server) {
 
 TEST(unnamed_statement, is_kept_when_it_was_parsed) {
     client_statements client;
-    finish(client, true, copied(client, "P1"));
+    client.finish_unnamed(true, client.await_unnamed("P1"));
     EXPECT_EQ(client.unnamed(), "P1");
     EXPECT_EQ(client.unnamed_count(), 1U);
     EXPECT_TRUE(client.has_unnamed());
@@ -201,62 +191,62 @@ TEST(unnamed_statement, is_kept_when_it_was_parsed) {
 
 TEST(unnamed_statement, is_none_when_its_parse_failed) {
     client_statements client;
-    finish(client, true, copied(client, "P1"));
-    finish(client, false, copied(client, "P2"));
+    client.finish_unnamed(true, client.await_unnamed("P1"));
+    client.finish_unnamed(false, client.await_unnamed("P2"));
     EXPECT_EQ(client.unnamed(), "");
     EXPECT_FALSE(client.has_unnamed());
 }
 
 TEST(unnamed_statement, is_the_one_before_when_its_parse_was_skipped) {
     client_statements client;
-    finish(client, true, copied(client, "P1"));
-    client.skip_unnamed(copied(client, "P2"));
+    client.finish_unnamed(true, client.await_unnamed("P1"));
+    client.skip_unnamed(client.await_unnamed("P2"));
     EXPECT_EQ(client.unnamed(), "P1");
     EXPECT_EQ(client.unnamed_count(), 1U);
 }
 
 TEST(unnamed_statement, may_be_there_while_its_parse_is_under_way) {
     client_statements client;
-    auto copy = copied(client, "P1");
+    const auto kept = client.await_unnamed("P1");
     EXPECT_TRUE(client.has_unnamed());
-    finish(client, false, std::move(copy));
+    client.finish_unnamed(false, kept);
     EXPECT_FALSE(client.has_unnamed());
 }
 
 TEST(unnamed_statement, is_not_kept_when_it_is_too_long) {
     client_statements client;
-    EXPECT_EQ(copied(client, std::string(hold_limit, 'x')).size(), hold_limit);
-    EXPECT_EQ(copied(client, std::string(hold_limit + 1, 'x')), "");
+    EXPECT_EQ(client.await_unnamed(std::string(hold_limit, 'x')).size(), hold_limit);
+    EXPECT_EQ(client.await_unnamed(std::string(hold_limit + 1, 'x')), "");
 }
 
 TEST(unnamed_statement, is_not_kept_when_too_much_is_under_way) {
     client_statements client;
     const std::string parse(hold_limit, 'x');
     for (int i = 0; i < 4; ++i) {
-        ASSERT_EQ(copied(client, parse), parse) << i;
+        ASSERT_EQ(client.await_unnamed(parse), parse) << i;
     }
-    EXPECT_EQ(copied(client, parse), "");
+    EXPECT_EQ(client.await_unnamed(parse), "");
 }
 
 TEST(unnamed_statement, is_kept_again_when_there_is_room) {
     client_statements client;
     const std::string parse(hold_limit, 'x');
-    std::vector<std::string> copies;
+    std::vector<std::string_view> kept;
     for (int i = 0; i < 5; ++i) {
-        copies.push_back(copied(client, parse));
+        kept.push_back(client.await_unnamed(parse));
     }
-    finish(client, true, std::move(copies[0]));
-    finish(client, false, std::move(copies[1]));
-    client.skip_unnamed(std::move(copies[2]));
+    client.finish_unnamed(true, kept[0]);
+    client.finish_unnamed(false, kept[1]);
+    client.skip_unnamed(kept[2]);
     for (int i = 0; i < 3; ++i) {
-        EXPECT_EQ(copied(client, parse), parse) << i;
+        EXPECT_EQ(client.await_unnamed(parse), parse) << i;
     }
-    EXPECT_EQ(copied(client, parse), "");
+    EXPECT_EQ(client.await_unnamed(parse), "");
 }
 
 TEST(unnamed_statement, is_dropped_by_a_query) {
     client_statements client;
-    finish(client, true, copied(client, "P1"));
+    client.finish_unnamed(true, client.await_unnamed("P1"));
     client.drop_unnamed();
     EXPECT_FALSE(client.has_unnamed());
 }
@@ -427,7 +417,7 @@ TEST_F(held_by_server, blames_nobody_once_something_is_done) {
 }
 
 TEST_F(held_by_server, marks_which_unnamed_statement_it_has) {
-    server.begin({.parses_unnamed = true, .unnamed = copied(client, "P1")});
+    server.begin_unnamed(client, "P1");
     EXPECT_EQ(marks.unnamed_count, 0U);
     server.finish({.done = 1}, client, marks);
     EXPECT_EQ(marks.unnamed_count, 1U);
@@ -435,20 +425,20 @@ TEST_F(held_by_server, marks_which_unnamed_statement_it_has) {
 }
 
 TEST_F(held_by_server, has_no_unnamed_statement_once_its_parse_failed) {
-    server.begin({.parses_unnamed = true, .unnamed = copied(client, "P1")});
+    server.begin_unnamed(client, "P1");
     server.finish({.failed = 1}, client, marks);
     EXPECT_TRUE(server.unnamed_is_ours.assumed());
     EXPECT_FALSE(client.has_unnamed());
 }
 
 TEST_F(held_by_server, has_another_unnamed_statement_where_its_parse_was_skipped) {
-    server.begin({.parses_unnamed = true, .unnamed = copied(client, "P1")});
+    server.begin_unnamed(client, "P1");
     server.finish({.skipped = 1}, client, marks);
     EXPECT_FALSE(server.unnamed_is_ours.assumed());
 }
 
 TEST_F(held_by_server, has_no_unnamed_statement_behind_a_query) {
-    finish(client, true, copied(client, "P1"));
+    client.finish_unnamed(true, client.await_unnamed("P1"));
     server.begin({.drops_unnamed = true});
     server.finish({.failed = 1}, client, marks);
     EXPECT_FALSE(client.has_unnamed());
@@ -456,7 +446,7 @@ TEST_F(held_by_server, has_no_unnamed_statement_behind_a_query) {
 }
 
 TEST_F(held_by_server, keeps_the_unnamed_statement_when_a_query_is_skipped) {
-    finish(client, true, copied(client, "P1"));
+    client.finish_unnamed(true, client.await_unnamed("P1"));
     server.begin({.drops_unnamed = true});
     server.finish({.skipped = 1}, client, marks);
     EXPECT_EQ(client.unnamed(), "P1");
@@ -498,16 +488,58 @@ TEST(client_statements, may_have_so_many_bytes_of_texts_at_a_time) {
     EXPECT_EQ(kept, kept_limit / large->parse.size());
 }
 
-TEST(server_statements, gives_strings_back_for_the_next_pipeline) {
+// --- the texts of a pipeline
+
+struct pipeline_of_unnamed : ::testing::Test {
     client_statements client;
     server_statements server;
     session_marks marks;
-    auto copy = server.spare();
-    client.copy_unnamed("a Parse message that no string holds without memory of its own", copy);
-    const auto* const memory = copy.data();
-    server.begin({.parses_unnamed = true, .unnamed = std::move(copy)});
-    server.finish({.skipped = 1}, client, marks);
-    EXPECT_EQ(server.spare().data(), memory);
+
+    pipeline_of_unnamed() {
+        for (const auto* parse : {"P1", "Parse 2", "P3"}) {
+            server.begin_unnamed(client, parse);
+        }
+    }
+};
+
+TEST_F(pipeline_of_unnamed, leaves_its_last_when_all_are_done) {
+    server.finish({.done = 3}, client, marks);
+    EXPECT_EQ(client.unnamed(), "P3");
+    EXPECT_EQ(client.unnamed_count(), 3U);
+}
+
+TEST_F(pipeline_of_unnamed, leaves_the_last_that_was_done_so_far) {
+    server.finish({.done = 1}, client, marks);
+    EXPECT_EQ(client.unnamed(), "P1");
+    server.finish({.done = 1}, client, marks);
+    EXPECT_EQ(client.unnamed(), "Parse 2");
+}
+
+TEST_F(pipeline_of_unnamed, leaves_the_last_that_was_done_before_others_are_skipped) {
+    server.finish({.done = 2, .skipped = 1}, client, marks);
+    EXPECT_EQ(client.unnamed(), "Parse 2");
+}
+
+TEST_F(pipeline_of_unnamed, leaves_none_when_one_fails) {
+    server.finish({.done = 1, .failed = 1, .skipped = 1}, client, marks);
+    EXPECT_FALSE(client.has_unnamed());
+}
+
+TEST_F(pipeline_of_unnamed, goes_on_behind_some_that_were_answered) {
+    server.finish({.done = 2}, client, marks);
+    server.begin_unnamed(client, "Parse 4");
+    server.finish({.done = 1}, client, marks);
+    EXPECT_EQ(client.unnamed(), "P3");
+    server.finish({.done = 1}, client, marks);
+    EXPECT_EQ(client.unnamed(), "Parse 4");
+}
+
+TEST_F(pipeline_of_unnamed, leaves_nothing_to_the_next_client) {
+    EXPECT_TRUE(server.abandon());
+    client_statements next;
+    server.begin_unnamed(next, "P5");
+    server.finish({.done = 1}, next, marks);
+    EXPECT_EQ(next.unnamed(), "P5");
 }
 
 }  // namespace
