@@ -14,10 +14,14 @@ from wire import COPY_FAIL, SYNC, Closed, Frame, Wire, sqlstates
 
 pytestmark = pytest.mark.every_version
 
-SEEDS = int(os.environ.get("PGWEIR_SEEDS", "40"))
+SEEDS = int(os.environ.get("PGWEIR_SEEDS", "200"))
 FIRST_SEED = int(os.environ.get("PGWEIR_FIRST_SEED", "1"))
-EXCHANGES = 20  # per seed
 FIRST_USER_OID = 16384
+
+
+def exchanges(seed):
+    """Many short conversations find more than few long ones; what only shows late needs some."""
+    return range(40 if seed % 10 == 0 else 5)
 
 
 def _row_description(body):
@@ -94,7 +98,7 @@ def test_random_conversations_get_the_same_answers(cluster, pooler, twins, mode)
         with Wire(cluster.address) as direct, Wire(weir.address) as pooled:
             direct.login("app", theirs, "app-secret")
             pooled.login("app", mine)
-            for number in range(EXCHANGES):
+            for number in exchanges(seed):
                 messages = conversation.exchange() if number else [wire.query(RESET)]
                 cuts = [rng.randint(0, sum(map(len, messages))) for _ in range(rng.randint(0, 5))]
                 expected = play(direct, messages, number)
@@ -142,7 +146,7 @@ def test_prepared_statements_are_the_same_on_whichever_server(cluster, pooler, t
             direct.login("app", theirs, "app-secret")
             pooled.login("app", mine)
             thief.login("app", mine)
-            for number in range(EXCHANGES):
+            for number in exchanges(seed):
                 messages = conversation.exchange() if number else [wire.query(RESET)]
                 cuts = [rng.randint(0, sum(map(len, messages))) for _ in range(rng.randint(0, 5))]
                 if rng.random() < 0.5:

@@ -9,6 +9,7 @@ import threading
 import pytest
 
 import repmgr_cluster
+import wire
 from cluster import free_port, until
 from fake_patroni import FakePatroni
 from pooler import Pooler, merged
@@ -286,6 +287,28 @@ def test_a_full_primary_is_not_down(calm, watch):
             assert pgweir.says("n1 was suspect .* and is now (\\w+)")[1] == "primary"
         finally:
             boss.execute(f"ALTER ROLE {USER} CONNECTION LIMIT -1")
+
+
+def test_an_answer_from_before_a_freeze_is_no_sign_of_life(calm, watch):
+    """A client reads late what its server had said before it froze."""
+    pgweir = watch(calm, {"database": {"repmgr": {"cluster": "main"}},
+                          "user": {USER: {"password": PASSWORD}}})
+    pgweir.says("writes go to n1")
+    sql = "select repeat('x', 1000) from generate_series(1, 3500)"
+    with wire.Wire(pgweir.address, receive_buffer=4096) as client:
+        client.login(USER, "repmgr", PASSWORD)
+        client.send(wire.query(sql))
+        until(lambda: calm.value(1, "select count(*) from pg_stat_activity where state = 'idle'"
+                                    f" and query = $${sql}$$") == 1, what="all rows sent")
+        calm.freeze_node(1)
+        try:
+            pgweir.says(r"n1 was .* and is now down \(silent\)")
+            assert len(client.read_until("Z")) == 3500 + 3
+            with pytest.raises(AssertionError):
+                pgweir.says("writes go to n1", seconds=2)
+        finally:
+            calm.thaw_node(1)
+        pgweir.says("writes go to n1")
 
 
 def test_fencing_by_read_only_is_of_the_server_not_of_the_role(calm, watch):

@@ -147,7 +147,6 @@ void loop::wait() {
         timeout = static_cast<int>(std::clamp<long>(ms.count(), 0, 60'000));
     }
     const int n = ::epoll_wait(epoll_, raw, batch, timeout);
-    before_ = now_;
     now_ = clock_();
     event_count_ = std::max(n, 0);
     for (int i = 0; i < event_count_; ++i) {

@@ -73,8 +73,13 @@ void gate::configure(const config::snapshot& snapshot) {
     pool_ = config::effective_pool(*database, user);
     timeouts_ = config::effective_timeouts(*database, user);
     if (branches_.empty() || database->cluster != cluster_name_) {
-        detach();
+        auto all = detach();
         attach(snapshot, *database);
+        while (!all.empty()) {
+            auto& w = all.front();
+            all.pop_front();
+            hold(w);
+        }
     }
     if (board_ != nullptr) {
         cluster_ = snapshot.clusters.at(cluster_name_);
@@ -103,20 +108,24 @@ void gate::attach(const config::snapshot& snapshot, const config::database_setti
     hold_since_ = hold_began_ = now();
 }
 
-void gate::detach() {
-    waiter_list moving;
+// All who wait, in the order of their coming. Those who are held count at the board they are held
+// under, which is another one afterwards.
+waiter_list gate::detach() {
+    waiter_list all;
+    while (!held_.empty()) {
+        auto& w = held_.front();
+        unhold(w);
+        all.push_back(w);
+    }
     for (auto& b : branches_) {
-        b.where->evacuate(*this, moving);
+        b.where->evacuate(*this, all);
     }
-    while (!moving.empty()) {
-        auto& w = moving.front();
-        moving.pop_front();
-        hold(w);
-    }
+    all.sort(is_older);
     branches_.clear();
     has_seen_nodes_ = false;
     current_ = next_ = nullptr;
     board_.reset();
+    return all;
 }
 
 // Every node has a branch, also those that serve nobody now: what may be the next primary has its

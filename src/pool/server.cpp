@@ -548,7 +548,6 @@ void server::on_own_ready() {
     marks_ = {};
     overridden_.clear();
     was_cancelled_ = false;
-    slice_->note_reply();
     slice_->verify_welcome(settings_.get(), parameters_);
     if (preparing_for_ != nullptr && !slice_->is_open()) {
         slice_->requeue(*take_waiter());  // the node was put in doubt meanwhile
@@ -607,7 +606,7 @@ std::string server::take_overridden() {
     return messages;
 }
 
-bool server::may_begin() const noexcept { return slice_->is_open(); }
+bool server::may_begin() const noexcept { return slice_->may_begin(); }
 
 bool server::may_continue() const noexcept { return slice_->may_continue(); }
 
@@ -617,7 +616,9 @@ bool server::is_on_primary() const noexcept { return slice_->is_primary(); }
 
 bool server::is_on_standby() const noexcept { return slice_->is_standby(); }
 
-void server::note_reply() noexcept { slice_->note_reply(); }
+void server::await_standing() { slice_->await_standing(); }
+
+void server::note_reply(base::time_point asked) noexcept { slice_->note_reply(asked); }
 
 void server::note_loss() const {
     if (is_sent_away_) {

@@ -122,7 +122,13 @@ void slice::configure(const config::snapshot& snapshot) {
     configured_minimum_ = pool_.min_size;
     if (clustered_) {
         board_ = home_.sight_of(database->cluster).board;
-        link_ = place->link;
+        if (link_ != place->link) {
+            // Of another cluster, or a node that only has the name of one that has left: what we
+            // were allowed there says nothing of this one. on_view() follows.
+            word_ = nullptr;
+            primary_ = finishes_ = cut_ = false;
+            link_ = place->link;
+        }
         standby_minimum_ = snapshot.clusters.at(database->cluster).min_standby_servers;
         set_minimum();
     }
@@ -197,6 +203,14 @@ void slice::on_view() {
         shelf_->failures = 0;
         shelf_->retry_at = 0;
     }
+    tell_standing();
+    want_servers();
+    dispatch();
+    arm();
+}
+
+void slice::tell_standing() {
+    standing_awaited_ = false;
     std::vector<server*> lent;
     for (auto& s : members_) {
         if (s.state() == state::active) {
@@ -206,8 +220,10 @@ void slice::on_view() {
     for (auto* s : lent) {
         s->tell_standing();
     }
-    want_servers();
-    dispatch();
+}
+
+void slice::await_standing() {
+    standing_awaited_ = true;
     arm();
 }
 
@@ -298,9 +314,9 @@ bool slice::is_busy() const noexcept {
     return false;
 }
 
-void slice::note_reply() noexcept {
+void slice::note_reply(base::time_point asked) noexcept {
     if (link_ != nullptr) {
-        link_->note_reply(home_.loop().turn_before());
+        link_->note_reply(asked);
     }
 }
 
@@ -357,11 +373,18 @@ server* slice::pick(const settings* wanted) noexcept {
     return &idle_.front();
 }
 
-lease slice::acquire(waiter& w, const settings_ptr& wanted) {
-    if (auto* s = ready(wanted.get())) {
+lease slice::take_ready(waiter& w, const settings* wanted) {
+    if (auto* s = ready(wanted)) {
         s->lend(w);
         publish();
         return lease{*s};
+    }
+    return {};
+}
+
+lease slice::acquire(waiter& w, const settings_ptr& wanted) {
+    if (auto ready = take_ready(w, wanted.get())) {
+        return ready;
     }
     if (is_removed()) {
         w.on_refused(removed());
@@ -847,6 +870,9 @@ void slice::on_timer() {
     if (is_removed()) {
         refuse_all(removed());  // whose server broke while it was being prepared
     }
+    if (standing_awaited_ && may_begin()) {
+        tell_standing();
+    }
     retire_old();
     want_servers();
     keep_minimum();
@@ -886,7 +912,7 @@ void slice::keep_minimum() {
 
 void slice::arm() {
     auto& timers = home_.loop().timers();
-    if (!waiters_.empty() || !dialers_.empty()) {
+    if (!waiters_.empty() || !dialers_.empty() || standing_awaited_) {
         timers.set(*this, std::min(due(), now() + waiting_tick));
     } else if (!members_.empty() || pool_.min_size != 0) {
         timers.set(*this, std::min(due(), now() + calm_tick));
@@ -992,6 +1018,16 @@ void slices::configure(const config::snapshot& snapshot) {
     snapshot_ = &snapshot;
     for (const auto& [s, mine] : slices_) {
         mine->configure(snapshot);
+    }
+    // The database may have got another cluster, whose view came long ago.
+    std::vector<slice*> of_nodes;
+    for (const auto& [s, mine] : slices_) {
+        if (!s->key.node.empty()) {
+            of_nodes.push_back(mine.get());
+        }
+    }
+    for (auto* s : of_nodes) {
+        s->on_view();
     }
     for (const auto& [key, mine] : gates_) {
         mine->configure(snapshot);

@@ -60,8 +60,8 @@ void client::pump_idle() {
                 if (status == net::io_status::closed) {
                     return leave(false);
                 }
-                if (gate_->has_ready(*this, settings_.get())) {
-                    begin_link(gate_->acquire(*this, settings_));
+                if (auto server = gate_->take_ready(*this, settings_.get())) {
+                    begin_link(std::move(server));
                     forward(data);
                     return read_on();
                 }
@@ -180,10 +180,12 @@ void client::pump_client() {
     read_on();
 }
 
-// The fence: may another byte go to the node that serves us? What is for reading may end where it
-// began, unless the node is cut off.
+// The fence: may another byte go to the node that serves us? What reads on a standby may end where
+// it began, unless the node is cut off.
 bool client::may_send() const noexcept {
-    if (gate_->is_for_reading() || lease_->may_begin()) {
+    const bool is_for_reading =
+        gate_->is_for_reading() && !may_write_ && !lease_->is_on_primary();
+    if (is_for_reading || lease_->may_begin()) {
         return true;
     }
     const auto& ledger = lease_->ledger();
@@ -201,6 +203,7 @@ void client::hold_back() {
     if (!held_back_) {
         held_back_ = true;
         since_ = now();
+        lease_->await_standing();
         arm_timer();
     }
 }
@@ -244,6 +247,9 @@ void client::forward(std::string_view data) {
     const auto all = data;
     const auto given = data.size();
     outgoing out{home_.arena()};
+    if (ledger.is_empty()) {
+        asked_since_ = now();
+    }
     bool sent = true;
     auto why = stop::edit;
     while (sent && (why == stop::edit || why == stop::no_room)) {
@@ -479,7 +485,7 @@ bool client::pass_error(std::string_view message, outgoing& out) {
 // a transaction where the pool's mode allows none.
 bool client::on_ready(bool settled, bool counts) {
     auto& traffic = gate_->traffic();
-    lease_->note_reply();
+    lease_->note_reply(asked_since_);
     const auto next = settled ? base::no_time : now();
     traffic.queries += counts ? 1 : 0;
     if (query_since_ != base::no_time) {

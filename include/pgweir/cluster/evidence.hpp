@@ -127,8 +127,9 @@ public:
     void apply(const probe_report& report);
 
     // A pooled connection was answered. `at`: a time at which the node was surely alive, so not
-    // later than its answer; the time of the loop's turn before the one that read it is safe. (The
-    // time of reading is not: a process that was stopped reads old answers.)
+    // later than its answer; the time at which the request was sent is safe. (The time of reading
+    // is not: answers wait in the kernel for a client that does not read, and for a process that
+    // was stopped.)
     void note_reply(time_point at);
     // A pooled connection said in_hot_standby=on. A probe asked after `at` overrules it.
     void note_recovery(time_point at);

@@ -49,9 +49,6 @@ public:
 
     // The time at which this turn's events were received: no clock call a message.
     [[nodiscard]] base::time_point now() const noexcept { return now_; }
-    // The same of the turn before: what is read in this turn came later than that, or this thread
-    // has not run meanwhile.
-    [[nodiscard]] base::time_point turn_before() const noexcept { return before_; }
     // The time by the clock, where that of the turn is too old.
     [[nodiscard]] base::time_point read_clock() const noexcept { return clock_(); }
     [[nodiscard]] timer_wheel& timers() noexcept { return timers_; }
@@ -78,7 +75,6 @@ private:
     int epoll_ = -1;
     int wake_ = -1;
     base::time_point now_;
-    base::time_point before_;
     timer_wheel timers_;
     buffer_pool buffers_;
     std::vector<char> scratch_storage_;

@@ -28,8 +28,13 @@ public:
     // The cluster's view has changed; after the slices have taken note.
     void on_view();
 
-    // As slice::acquire(), dial() and has_ready().
+    // As slice::acquire(), take_ready(), dial() and has_ready().
     [[nodiscard]] lease acquire(waiter& w, const settings_ptr& wanted);
+    [[nodiscard]] lease take_ready(waiter& w, const settings* wanted) {
+        w.origin_ = this;
+        auto* s = board_ == nullptr || !is_for_reading() ? current_ : route_read(w);
+        return s == nullptr ? lease{} : s->take_ready(w, wanted);
+    }
     void dial(waiter& w, startup_parameters startup);
     [[nodiscard]] bool has_ready(const waiter& w, const settings* wanted) {
         auto* s = board_ == nullptr || !is_for_reading() ? current_ : route_read(w);
@@ -115,7 +120,7 @@ private:
 
     [[nodiscard]] connect_failure removal() const;
     void attach(const config::snapshot& snapshot, const config::database_settings& database);
-    void detach();
+    [[nodiscard]] waiter_list detach();
     void open_branches(const config::snapshot& snapshot);
     void note_readable();
     void send_on();

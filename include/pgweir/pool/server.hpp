@@ -119,8 +119,12 @@ public:
     [[nodiscard]] std::string& retained() noexcept { return retained_; }
     // The name of its node; empty unless the database has a cluster.
     [[nodiscard]] const std::string& node() const noexcept;
-    // The holder's request was answered: a sign of life of the node.
-    void note_reply() noexcept;
+    // The holder waits for that to change; it is told by on_server_standing().
+    void await_standing();
+    // A request of the holder's was answered that was sent at `asked` or later: the node was alive
+    // then. (Of the time of its answer nothing is known: it may have waited in the kernel for a
+    // client that does not read, or for a process that was stopped.)
+    void note_reply(base::time_point asked) noexcept;
     // The holder noticed that the connection has ended.
     void note_loss() const;
     // Is anything owed or open on it: a reply, a batch, a transaction?

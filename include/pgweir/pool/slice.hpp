@@ -94,6 +94,9 @@ public:
 
     // A server at once, or a place in the queue. `wanted` must not be null.
     [[nodiscard]] lease acquire(waiter& w, const settings_ptr& wanted);
+    // A server at once or nothing, which leaves `w` where it is. Whether has_ready() was true a
+    // moment ago does not tell: the right to begin ends whenever the watch thread says so.
+    [[nodiscard]] lease take_ready(waiter& w, const settings* wanted);
     // A new server for `w` alone, logged in with `startup` (not empty) besides user and database.
     // It counts in the pool; an idle one makes room for it. It is closed at the end of the lease.
     void dial(waiter& w, startup_parameters startup);
@@ -130,15 +133,21 @@ public:
     void on_view();
     // May a transaction begin here now? With a cluster one load and two compares.
     [[nodiscard]] bool is_open() const noexcept { return !guarded_ || may_pass(); }
-    // May one that is open go on?
-    [[nodiscard]] bool may_continue() const noexcept { return is_open() || finishes_; }
+    // And on a server that is lent already? PAUSE takes nobody's server away.
+    [[nodiscard]] bool may_begin() const noexcept { return !clustered_ || has_right(); }
+    // May a transaction that is open go on?
+    [[nodiscard]] bool may_continue() const noexcept { return may_begin() || finishes_; }
+    // A client waits until may_begin() or may_continue() changes; all holders are told when it
+    // does. A lease that has run out and is renewed makes no view, so this is looked for as well.
+    void await_standing();
     // Moves the waiters of `of` to the end of `to`.
     void evacuate(const gate& of, waiter_list& to) noexcept;
     // Takes all of `from`, in the order of how long they have waited, and serves whom it can.
     void absorb(waiter_list& from);
     // Servers in use and clients waiting, on this worker.
     [[nodiscard]] unsigned load() const noexcept;
-    void note_reply() noexcept;
+    // The node answered a request that was sent at `asked` or later.
+    void note_reply(base::time_point asked) noexcept;
     void smell(cluster::smell what) const;
     // A connection of its ended as those of a dying node do. Nothing begins on the primary, on any
     // worker, until it has shown that it lives.
@@ -216,9 +225,12 @@ private:
     void retire_old();
     void revoke_all();
     [[nodiscard]] bool may_pass() const noexcept {
-        return !paused_ &&
-               (!clustered_ || (word_ != nullptr && word_->load().allows(stamp_, now())));
+        return !paused_ && may_begin();
     }
+    [[nodiscard]] bool has_right() const noexcept {
+        return word_ != nullptr && word_->load().allows(stamp_, now());
+    }
+    void tell_standing();
     void set_minimum();
     void abandon_connects();
     void arm();
@@ -252,6 +264,7 @@ private:
     bool finishes_ = false;                        // likewise, and what is open may end
     const cluster::shared_lease* word_ = nullptr;  // null: no transaction may begin
     cluster::grant_stamp stamp_ = cluster::grant_stamp::none;
+    bool standing_awaited_ = false;  // see await_standing()
     std::shared_ptr<cluster::node_link> link_;
     std::shared_ptr<cluster::board> board_;
     unsigned configured_minimum_ = 0;

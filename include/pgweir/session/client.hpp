@@ -198,6 +198,7 @@ private:
     base::time_point since_;              // when the phase began
     base::time_point login_since_;        // when the connection came
     base::time_point query_since_;        // begin of the request now being answered; no_time: none
+    base::time_point asked_since_;        // when the first of those not answered yet was sent
     base::time_point transaction_since_;  // no_time: none
     // Valid while the channel of an active client has a backlog.
     base::time_point stall_since_;    // when the client was last seen to read

@@ -47,13 +47,17 @@ protected:
 
     gate_scene() {
         all_.pools.freed = [this](shelf& s) { slices::on_freed(all_, s); };
-        all_.board_of = [this](const std::string&) { return board_; };
+        all_.board_of = [this](const std::string& name) {
+            return name == "main" ? board_ : other_board_;
+        };
         pools_ = std::make_unique<slices>(all_, thread_.loop, 0);
         all_.workers.push_back(pools_.get());
         auto& c = snapshot_.clusters["main"];
         c.name = "main";
         c.min_standby_servers = 0;
         c.slow_start = std::chrono::milliseconds{0};
+        snapshot_.clusters["other"] = c;
+        snapshot_.clusters["other"].name = "other";
         auto& d = snapshot_.databases["shop"];
         d.name = "shop";
         d.cluster = "main";
@@ -172,6 +176,15 @@ protected:
             return g.has_ready(anybody, all_.settings.none().get());
         });
     }
+    // A reload of `snapshot_`.
+    void reload() {
+        thread_.call([this] { pools_->configure(snapshot_); });
+        settle();
+    }
+    void set_paused(bool paused) {
+        thread_.call([this, paused] { pools_->set_paused("shop", paused); });
+        settle();
+    }
     bool may_begin(visitor& v) {
         return thread_.call([&v] { return v.server->may_begin(); });
     }
@@ -182,6 +195,8 @@ protected:
     slices::shared all_;
     cluster::cluster_view view_;
     std::shared_ptr<cluster::board> board_ = std::make_shared<cluster::board>();
+    // Of a cluster "other", of which nothing is known.
+    std::shared_ptr<cluster::board> other_board_ = std::make_shared<cluster::board>();
 
 private:
     void store_words() {

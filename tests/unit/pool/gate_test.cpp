@@ -151,6 +151,64 @@ TEST_F(gate_of_a_cluster, goes_on_with_the_primary_when_a_server_of_a_standby_br
     EXPECT_TRUE(may_begin(*writer));
 }
 
+TEST_F(gate_of_a_cluster, lends_nothing_when_the_right_ends_after_it_was_asked_for) {
+    grant(0);
+    const auto [v, b] = served_newcomer(0);
+    give_back(*v);
+    ASSERT_TRUE(has_ready());
+    board_->primary.end();
+    visitor late;
+    on(target::primary, [&](gate& g) {
+        EXPECT_FALSE(g.take_ready(late, all_.settings.none().get()));
+    });
+    EXPECT_FALSE(late.is_waiting());
+}
+
+TEST_F(gate_of_a_cluster, tells_the_holder_when_a_lease_that_ran_out_is_renewed) {
+    grant(0);
+    const auto [v, b] = served_newcomer(0);
+    pass(3s);
+    ASSERT_FALSE(may_begin(*v));
+    on(target::primary, [v = v](gate&) { v->server->await_standing(); });
+    const auto before = v->standing_told;
+    pass(1s);
+    EXPECT_EQ(v->standing_told, before);
+    renew();
+    pass(100ms);
+    EXPECT_GT(v->standing_told, before);
+}
+
+TEST_F(gate_of_a_cluster, lets_whoever_is_served_go_on_while_it_is_paused) {
+    grant(0);
+    const auto [v, b] = served_newcomer(0);
+    set_paused(true);
+    EXPECT_TRUE(may_begin(*v));
+    give_back(*v);
+    EXPECT_FALSE(has_ready());
+}
+
+TEST_F(gate_of_a_cluster, takes_those_it_holds_along_when_a_reload_gives_it_another_cluster) {
+    auto& v = newcomer();
+    ASSERT_EQ(board_->counts.held_clients.load(), 1U);
+    snapshot_.databases["shop"].cluster = "other";
+    reload();
+    EXPECT_TRUE(v.is_held());
+    EXPECT_EQ(board_->counts.held_clients.load(), 0U);
+    EXPECT_EQ(other_board_->counts.held_clients.load(), 1U);
+}
+
+TEST_F(gate_of_a_cluster, does_not_follow_the_cluster_that_it_had_before_a_reload) {
+    grant(0);
+    const auto [v, b] = served_newcomer(0);
+    give_back(*v);
+    snapshot_.databases["shop"].cluster = "other";
+    reload();
+    EXPECT_FALSE(has_ready());
+    renew();
+    auto& late = newcomer();
+    EXPECT_TRUE(late.is_held());
+}
+
 TEST_F(gate_of_a_cluster, tells_the_holder_when_its_server_must_not_be_sent_anything_for_now) {
     grant(0);
     const auto [v, b] = served_newcomer(0);
