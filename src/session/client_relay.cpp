@@ -183,8 +183,7 @@ void client::pump_client() {
 // The fence: may another byte go to the node that serves us? What reads on a standby may end where
 // it began, unless the node is cut off.
 bool client::may_send() const noexcept {
-    const bool is_for_reading =
-        gate_->is_for_reading() && !may_write_ && !lease_->is_on_primary();
+    const bool is_for_reading = gate_->is_for_reading() && !may_write_ && !lease_->is_on_primary();
     if (is_for_reading || lease_->may_begin()) {
         return true;
     }

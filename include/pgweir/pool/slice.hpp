@@ -224,9 +224,7 @@ private:
     void keep_minimum();
     void retire_old();
     void revoke_all();
-    [[nodiscard]] bool may_pass() const noexcept {
-        return !paused_ && may_begin();
-    }
+    [[nodiscard]] bool may_pass() const noexcept { return !paused_ && may_begin(); }
     [[nodiscard]] bool has_right() const noexcept {
         return word_ != nullptr && word_->load().allows(stamp_, now());
     }

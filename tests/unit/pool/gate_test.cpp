@@ -158,9 +158,8 @@ TEST_F(gate_of_a_cluster, lends_nothing_when_the_right_ends_after_it_was_asked_f
     ASSERT_TRUE(has_ready());
     board_->primary.end();
     visitor late;
-    on(target::primary, [&](gate& g) {
-        EXPECT_FALSE(g.take_ready(late, all_.settings.none().get()));
-    });
+    on(target::primary,
+       [&](gate& g) { EXPECT_FALSE(g.take_ready(late, all_.settings.none().get())); });
     EXPECT_FALSE(late.is_waiting());
 }
 
