@@ -199,10 +199,10 @@ void client::hold_back() {
     if (channel_.stream().is_broken()) {
         return leave(false);
     }
+    lease_->await_standing();  // who was told and may still send nothing waits again
     if (!held_back_) {
         held_back_ = true;
         since_ = now();
-        lease_->await_standing();
         arm_timer();
     }
 }
