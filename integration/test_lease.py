@@ -2,7 +2,7 @@
 connected, scraped, reloaded and logging in, the primary's lease stays far from its end.
 
 By default small enough for every run; docs/failover.md has the figures of a large one, made with
-PGWEIR_LEASE_CLIENTS=10000 PGWEIR_LEASE_SECONDS=60 and a release build."""
+PGWEIR_LEASE_CLIENTS=10000 PGWEIR_LEASE_SECONDS=30 and a release build."""
 
 import contextlib
 import os
