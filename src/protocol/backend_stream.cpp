@@ -99,7 +99,8 @@ std::size_t backend_stream::skip_plain(std::string_view data, ledger& ledger) {
         if (f.size < header_size || f.size > data.size() - at) {
             break;
         }
-        if (f.type == 'C' && !has_plain_tag(data.substr(at + header_size, f.size - header_size))) {
+        const std::string_view body{data.data() + at + header_size, f.size - header_size};
+        if (f.type == 'C' && !has_plain_tag(body)) {
             break;
         }
         if (!ledger.received_plain(f.type)) {

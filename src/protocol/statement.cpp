@@ -171,10 +171,13 @@ bool may_deallocate(std::string_view sql) noexcept {
     return contains(sql, "deallocate") || contains(sql, "discard");
 }
 
+bool is_lone_query(std::string_view sql) noexcept {
+    return begins_commonly(sql) && sql.find(';') >= sql.size() - 1;
+}
+
 bool begins_harmlessly(std::string_view sql) noexcept {
-    if (begins_commonly(sql)) {
-        const auto end = sql.find(';');
-        return end >= sql.size() - 1 || skip_space(sql.substr(end + 1)).empty();
+    if (is_lone_query(sql)) {
+        return true;
     }
     constexpr std::array<std::string_view, 17> harmless{
         "select", "insert",    "update",  "delete", "with",  "values",

@@ -389,14 +389,18 @@ void statement_relay::pass(const frame& f,
     switch (f.type) {
         case 'Q': {
             const auto text = cstr_at(head, header_size);
-            ledger.sent_plain(request::query, false, control_in(head, text, header_size));
-            note_text(text.value_or(std::string_view{}));
+            if (text && is_lone_query(*text)) {
+                ledger.sent_plain(request::query);
+            } else {
+                ledger.sent_plain(request::query, false, control_in(head, text, header_size));
+                note_text(text.value_or(std::string_view{}));
+            }
             marks.add(names_session_state(head.substr(header_size)));
             return link_.server.end_segment();
         }
         case 'P': {
             const auto text = cstr_at(head, header_size + 1);
-            note_unnamed(head, text, control_in(head, text, header_size + 1), ledger, marks);
+            note_unnamed(head, true, text, ledger, marks);
             return marks.add(names_session_state(head.substr(header_size)));
         }
         case 'B':
@@ -549,30 +553,31 @@ statement_relay::step statement_relay::parse_unnamed(const context& c) {
             s = *diverted;
         }
     }
-    note_unnamed(c.is_whole() ? c.head : std::string_view{}, text,
-                 control_in(c.head, text, header_size + 1), c.ledger, c.marks);
+    note_unnamed(c.head, c.is_whole(), text, c.ledger, c.marks);
     if (target != nullptr) {
         unnamed_target_ = *target->key;
     }
     return s;
 }
 
-// The client's own Parse of the unnamed statement is sent. `kept`: all of it, or nothing.
-void statement_relay::note_unnamed(std::string_view kept,
+// The client's own Parse of the unnamed statement is sent.
+void statement_relay::note_unnamed(std::string_view head,
+                                   bool is_whole,
                                    std::optional<std::string_view> text,
-                                   transaction_control control,
                                    ledger& ledger,
                                    session_marks& marks) {
     unnamed_target_.clear();
     // Without names it is not looked at; there may be some when it is run.
     unnamed_deallocates_ = !has_names() || !text || may_deallocate(*text);
     unnamed_seen_in_ = link_.server.segment();
-    unnamed_control_ = control;
+    const bool is_query = text && is_lone_query(*text);
+    unnamed_control_ =
+        is_query ? transaction_control::none : control_in(head, text, header_size + 1);
+    unnamed_changes_ = !is_query && note_text(text.value_or(std::string_view{}));
     marks.unnamed_owner = link_.self;
     marks.unnamed_count = 0;  // not known to be there yet
     ledger.sent_plain(request::parse, true);
-    link_.server.begin_unnamed(mine(), kept);
-    unnamed_changes_ = note_text(text.value_or(std::string_view{}));
+    link_.server.begin_unnamed(mine(), is_whole ? head : std::string_view{});
 }
 
 // --- what refers to a statement

@@ -18,6 +18,15 @@ namespace {
 // Larger requests are not kept to be sent again.
 constexpr std::size_t retain_limit = 16 * 1024;
 
+// For the data path: could client::may_send_again() hold for a link that begins with these bytes?
+// Nearly always not: a node that may be written to is sent nothing again but a lone BEGIN.
+bool might_send_again(std::string_view first, bool may_write) noexcept {
+    constexpr auto text_at = protocol::header_size;
+    return first.size() < text_at + 2 ||
+           (first.front() == 'Q' &&
+            !(may_write && protocol::begins_elsewhere(first[text_at], first[text_at + 1])));
+}
+
 std::uint64_t microseconds(base::duration d) noexcept {
     return static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::microseconds>(d).count());
@@ -265,7 +274,8 @@ void client::forward(std::string_view data) {
     gate_->traffic().bytes_received += given - data.size();
     if (retains_) {
         auto& kept = server.retained();
-        retains_ = kept.size() + given <= retain_limit;
+        retains_ = kept.size() + given <= retain_limit &&
+                   (!kept.empty() || might_send_again(all, may_write_));
         if (retains_) {
             kept.append(all.substr(0, given - data.size()));
         }

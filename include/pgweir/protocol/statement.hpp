@@ -92,6 +92,10 @@ private:
 // Could running this SQL text remove prepared statements? May say yes too often, never too seldom.
 [[nodiscard]] bool may_deallocate(std::string_view sql) noexcept;
 
+// Is this a single SELECT, INSERT, UPDATE or DELETE, as nearly all are? It controls no transaction.
+// For the data path: may say no too often.
+[[nodiscard]] bool is_lone_query(std::string_view sql) noexcept;
+
 // Does this begin as a query or as transaction control, and is it a single statement? What it may
 // do to the session is then in its words (names_session_state()) or in its tag.
 [[nodiscard]] bool begins_harmlessly(std::string_view sql) noexcept;

@@ -124,9 +124,9 @@ private:
     step parse_again(const context& c, std::string_view name);
     step parse_long(const context& c, std::string_view name);
     step parse_unnamed(const context& c);
-    void note_unnamed(std::string_view kept,
+    void note_unnamed(std::string_view head,
+                      bool is_whole,
                       std::optional<std::string_view> text,
-                      transaction_control control,
                       ledger& ledger,
                       session_marks& marks);
     [[nodiscard]] bool knows_unnamed() const noexcept;

@@ -235,6 +235,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         said{"query", say_query("select 1"), "TDCZ"},
         said{"query_that_sets", say_query("select set_config('a', 'b', false)"), "TDCZ"},
+        said{"query_with_a_commit_behind", say_query("select 1; commit"), "TDCCZ"},
+        said{"query_with_an_end", say_query("Update a set b = 1;"), "CZ"},
         said{"query_of_control", say_query("begin; commit"), "CCZ"},
         said{"query_behind_a_foreign_statement", say_query("select 1"), "TDCZ", 3},
         said{"queries", say_query("begin") + say_query("set a = 1") + say_query("commit"),

@@ -235,5 +235,24 @@ TEST(leaves_parsing_alone, is_not_sure_of_anything_else) {
     }
 }
 
+// --- lone queries
+
+TEST(lone_query, is_a_common_statement_without_another) {
+    for (const auto* text : {"select 1", "SELECT 1;", "Insert into t values (1)",
+                             "update t set a = 1", "delete from t", "select\n1", "select(1)"}) {
+        EXPECT_TRUE(is_lone_query(text)) << text;
+        EXPECT_TRUE(begins_harmlessly(text)) << text;
+        EXPECT_EQ(study_control(text), transaction_control::none) << text;
+    }
+}
+
+TEST(lone_query, is_none_that_might_be_more) {
+    for (const auto* text : {"", "select", "selects 1", "select_1 2", "select$ 1", "set a = 1",
+                             "commit; select", "select 1; commit", "select ';'; commit",
+                             " select 1", "selec\0 1", "with a as (select 1) select 1"}) {
+        EXPECT_FALSE(is_lone_query(text)) << text;
+    }
+}
+
 }  // namespace
 }  // namespace pgweir::protocol
