@@ -3,7 +3,10 @@
 
 #include "pgweir/base/log.hpp"
 
+#include <boost/asio/post.hpp>
+
 #include <atomic>
+#include <mutex>
 #include <utility>
 
 namespace pgweir::app {
@@ -48,6 +51,32 @@ command_outcome outcome_of(const watch::order_outcome& o) {
     return {o.sqlstate, o.message, o.detail, o.hint, {}};
 }
 
+bool is_cancelled(const session::console_command& c) {
+    return c.cancelled != nullptr && c.cancelled->load();
+}
+
+command_outcome cancellation() {
+    return {.sqlstate = "57014",
+            .message = "canceling statement due to user request",
+            .detail = {},
+            .hint = {},
+            .notices = {}};
+}
+
+// The clusters whose switchover a RESUME ends.
+std::vector<std::string> clusters_of(const config::snapshot& snapshot, const std::string& name) {
+    std::vector<std::string> found;
+    if (name.empty()) {
+        for (const auto& [cluster, settings] : snapshot.clusters) {
+            found.push_back(cluster);
+        }
+    } else if (const auto* database = snapshot.find_database(name);
+               database != nullptr && !database->cluster.empty()) {
+        found.push_back(database->cluster);
+    }
+    return found;
+}
+
 }  // namespace
 
 void command_runner::run(const session::console_command& c,
@@ -70,6 +99,10 @@ void command_runner::run_on_all(const std::function<void(pool::slices&)>& what) 
     for (const auto& w : workers_) {
         w->run(what);
     }
+}
+
+void command_runner::set_paused(const std::string& database, bool paused) {
+    run_on_all([database, paused](pool::slices& s) { s.set_paused(database, paused); });
 }
 
 void command_runner::poll_all(std::function<bool(pool::slices&)> what,
@@ -98,10 +131,23 @@ void command_runner::pause(const command& c,
                           .notices = {}});
     }
     PGWEIR_LOG(info, "PAUSE {}", c.name);
-    run_on_all([name = c.name](pool::slices& s) { s.set_paused(name, true); });
+    set_paused(c.name, true);
     poll_all(
-        [name = c.name](pool::slices& s) { return !s.is_paused(name) || !s.has_servers(name); },
-        [when_done] { when_done({}); });
+        [c](pool::slices& s) {
+            return is_cancelled(c) || !s.is_paused(c.name) || !s.has_servers(c.name);
+        },
+        [this, c, when_done] {
+            if (!is_cancelled(c)) {
+                return when_done({});
+            }
+            boost::asio::post(control_, [this, c, when_done] {
+                if (paused_.erase(c.name) != 0) {
+                    PGWEIR_LOG(info, "PAUSE {} was cancelled", c.name);
+                    set_paused(c.name, false);
+                }
+                when_done(cancellation());
+            });
+        });
 }
 
 void command_runner::resume(const command& c,
@@ -110,22 +156,57 @@ void command_runner::resume(const command& c,
     if (!is_database(snapshot, c.name)) {
         return when_done(no_such("database", c.name));
     }
-    if (paused_.empty() || (!c.name.empty() && !paused_.contains(c.name))) {
-        return when_done(
-            {.sqlstate = "55000",
-             .message = c.name.empty() ? "pgweir is not paused" : "database is not paused",
-             .detail = {},
-             .hint = {},
-             .notices = {}});
+    const bool has_paused = c.name.empty() ? !paused_.empty() : paused_.contains(c.name);
+    if (has_paused) {
+        if (c.name.empty()) {
+            paused_.clear();
+        } else {
+            paused_.erase(c.name);
+        }
+        PGWEIR_LOG(info, "RESUME {}", c.name);
+        set_paused(c.name, false);
     }
-    if (c.name.empty()) {
-        paused_.clear();
-    } else {
-        paused_.erase(c.name);
+    end_switchovers(c, snapshot, when_done, has_paused);
+}
+
+// The rest of RESUME: it has done something if there was a pause or a switchover to end.
+void command_runner::end_switchovers(const command& c,
+                                     const config::snapshot& snapshot,
+                                     const done& when_done,
+                                     bool has_resumed) {
+    struct tally {
+        std::mutex lock;
+        std::size_t left = 0;
+        bool has_resumed = false;
+        command_outcome problem;
+    };
+    const auto clusters = clusters_of(snapshot, c.name);
+    const auto so_far = std::make_shared<tally>();
+    so_far->left = clusters.size() + 1;
+    so_far->has_resumed = has_resumed;
+    so_far->problem = {
+        .sqlstate = "55000",
+        .message = c.name.empty() ? "pgweir is not paused" : "database is not paused",
+        .detail = {},
+        .hint = {},
+        .notices = {}};
+    const auto count = [so_far, when_done](const watch::order_outcome& ended) {
+        const std::lock_guard hold{so_far->lock};
+        so_far->has_resumed = so_far->has_resumed || ended.sqlstate.empty();
+        if (!ended.sqlstate.empty() && ended.sqlstate != "55000") {
+            so_far->problem = outcome_of(ended);
+        }
+        if (--so_far->left == 0) {
+            when_done(so_far->has_resumed ? command_outcome{} : so_far->problem);
+        }
+    };
+    for (const auto& cluster : clusters) {
+        watch::order o;
+        o.what = watch::order::verb::switchover_end;
+        o.cluster = cluster;
+        watcher_.carry_out(std::move(o), count);
     }
-    PGWEIR_LOG(info, "RESUME {}", c.name);
-    run_on_all([name = c.name](pool::slices& s) { s.set_paused(name, false); });
-    when_done({});
+    count({.sqlstate = "55000", .message = {}, .detail = {}, .hint = {}});
 }
 
 void command_runner::reconnect(const command& c,
@@ -168,33 +249,49 @@ void command_runner::switchover(const command& c,
     o.what = watch::order::verb::switchover_begin;
     o.cluster = cluster;
     o.timeout = timeout;
-    watcher_.carry_out(
-        std::move(o), [this, cluster, timeout, when_done](const watch::order_outcome& begun) {
-            if (!begun.sqlstate.empty()) {
-                return when_done(outcome_of(begun));
-            }
-            const auto until = watcher_.board_of(cluster)->view()->view.switchover_until;
-            poll_all(
-                [cluster, until](pool::slices& s) { return s.drain(cluster, until); },
-                [this, cluster, until, timeout, when_done] {
-                    command_outcome ended;
-                    const auto view = watcher_.board_of(cluster)->view();
-                    // By then another one may have begun.
-                    if (until == cluster::no_time || view->view.switchover_until != until) {
-                        ended.sqlstate = "55000";
-                        ended.message = "the switchover ended before the primary was drained";
-                        ended.detail = view->summary;
-                        ended.hint =
-                            "TIMEOUT of SWITCHOVER, or switchover_timeout of the cluster in pgweir";
-                    } else {
-                        ended.notices.push_back(
-                            "drained: no transaction is open on the primary; writes are held until "
-                            "another node is granted, at most " +
-                            std::to_string(timeout.count()) + " ms");
-                    }
-                    when_done(std::move(ended));
-                });
-        });
+    watcher_.carry_out(std::move(o), [this, c, cluster, timeout,
+                                      when_done](const watch::order_outcome& begun) {
+        if (!begun.sqlstate.empty()) {
+            return when_done(outcome_of(begun));
+        }
+        const auto until = watcher_.board_of(cluster)->view()->view.switchover_until;
+        poll_all([c, cluster,
+                  until](pool::slices& s) { return is_cancelled(c) || s.drain(cluster, until); },
+                 [this, c, cluster, until, timeout, when_done] {
+                     if (!is_cancelled(c)) {
+                         return on_drained(cluster, until, timeout, when_done);
+                     }
+                     watch::order end;
+                     end.what = watch::order::verb::switchover_end;
+                     end.cluster = cluster;
+                     watcher_.carry_out(std::move(end), [when_done](const watch::order_outcome&) {
+                         when_done(cancellation());
+                     });
+                 });
+    });
+}
+
+// Nothing is under way on the primary any more, or the switchover that lasts `until` then has ended
+// before that.
+void command_runner::on_drained(const std::string& cluster,
+                                base::time_point until,
+                                std::chrono::milliseconds timeout,
+                                const done& when_done) {
+    command_outcome ended;
+    const auto view = watcher_.board_of(cluster)->view();
+    // By then another one may have begun.
+    if (until == base::no_time || view->view.switchover_until != until) {
+        ended.sqlstate = "55000";
+        ended.message = "the switchover ended before the primary was drained";
+        ended.detail = view->summary;
+        ended.hint = "TIMEOUT of SWITCHOVER, or switchover_timeout of the cluster in pgweir";
+    } else {
+        ended.notices.push_back(
+            "drained: no transaction is open on the primary; writes are held until "
+            "another node is granted, at most " +
+            std::to_string(timeout.count()) + " ms");
+    }
+    when_done(std::move(ended));
 }
 
 void command_runner::pass_on(const command& c,

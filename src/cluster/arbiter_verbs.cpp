@@ -95,6 +95,11 @@ verb_result arbiter::switchover_begin(time_point until) {
     return verb_result::done;
 }
 
+verb_result arbiter::switchover_end() noexcept {
+    return std::exchange(switchover_until_, no_time) == no_time ? verb_result::no_switchover
+                                                                : verb_result::done;
+}
+
 void arbiter::disown(std::string_view name, disowning why) { state_.disowned.emplace(name, why); }
 
 // The only place where the epoch and the timeline rise. Whoever was primary before, or claims to be
@@ -137,6 +142,7 @@ const char* to_string(verb_result r) noexcept {
         case verb_result::not_a_primary: return "not a writable primary";
         case verb_result::quarantined: return "not a node of this cluster";
         case verb_result::no_primary: return "there is no primary";
+        case verb_result::no_switchover: return "no switchover is under way";
     }
     return "";
 }

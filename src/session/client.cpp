@@ -327,6 +327,11 @@ void client::on_cancel_request(std::shared_ptr<void> until) try {
                                    .sqlstate = "57014",
                                    .message = "canceling statement due to user request"});
         case phase::active: return lease_->cancel(std::move(until));
+        case phase::local:
+            if (command_cancelled_) {
+                command_cancelled_->store(true);
+            }
+            return;
         default: return;
     }
 } catch (const std::exception& e) {

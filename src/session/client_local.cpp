@@ -49,6 +49,7 @@ void client::take(const local_outcome& o, std::string& out) {
         auto& c = **alive;
         try {
             c.local_busy_ = false;
+            c.command_cancelled_.reset();
             if (c.phase_ != phase::local) {
                 return;  // its last words have been said
             }
@@ -81,9 +82,12 @@ void client::take(const local_outcome& o, std::string& out) {
                     });
                 });
             });
-        case local_outcome::kind::wait_for_command:
+        case local_outcome::kind::wait_for_command: {
             local_busy_ = true;
-            return home_.all().execute(o.command,
+            command_cancelled_ = std::make_shared<std::atomic<bool>>(false);
+            auto command = o.command;
+            command.cancelled = command_cancelled_;
+            return home_.all().execute(command,
                                        [resume, &loop = home_.loop()](command_outcome done) {
                                            loop.post([resume, done = std::move(done)] {
                                                resume([&](local_session& s, std::string& reply) {
@@ -91,6 +95,7 @@ void client::take(const local_outcome& o, std::string& out) {
                                                });
                                            });
                                        });
+        }
     }
 }
 

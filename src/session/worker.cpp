@@ -251,6 +251,7 @@ void worker::fill_databases(metrics::report& r) const {
         const auto use = all_.pools.pools.use_of(name);
         row.current_connections = use.servers;
         row.current_client_connections = use.clients;
+        row.is_paused = pools_.is_paused(name);
         r.databases.push_back(std::move(row));
     }
 }

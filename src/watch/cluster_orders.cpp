@@ -48,7 +48,7 @@ order_outcome cluster_watch::carry_out(const order& o) {
             result = judge_->switchover_begin(now + time);
             break;
         }
-        case verb::switchover_end: judge_->switchover_end(); break;
+        case verb::switchover_end: result = judge_->switchover_end(); break;
         case verb::recheck: break;
     }
     if (result != verb_result::done) {
@@ -98,6 +98,11 @@ order_outcome cluster_watch::refused(const order& o, cluster::verb_result why) c
             return {.sqlstate = "55000",
                     .message = "cluster \"" + settings_.name + "\" has no primary to switch from",
                     .detail = summary_of(judge_->view()),
+                    .hint = {}};
+        case verb_result::no_switchover:
+            return {.sqlstate = "55000",
+                    .message = "no switchover of cluster \"" + settings_.name + "\" is under way",
+                    .detail = {},
                     .hint = {}};
         case verb_result::done: break;
     }

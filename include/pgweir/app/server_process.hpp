@@ -52,7 +52,7 @@ private:
     session::fleet fleet_;
     std::vector<std::unique_ptr<session::worker>> workers_;
     watch::watcher watcher_;  // ends before the workers that it tells
-    command_runner commands_{workers_, watcher_};
+    command_runner commands_{io_, workers_, watcher_};
     http_service http_{io_, fleet_, workers_, watcher_};
     listener listener_;
     std::size_t next_worker_ = 0;

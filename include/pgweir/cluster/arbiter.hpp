@@ -51,6 +51,7 @@ enum class verb_result : std::uint8_t {
     not_a_primary,  // FORCE PRIMARY of a node that does not answer as a writable primary
     quarantined,    // ... that does not belong to this cluster
     no_primary,     // SWITCHOVER while none is served
+    no_switchover,  // there is none to end
 };
 
 // The rules are in arbiter.cpp, in the order in which they apply. They use timelines, repmgr's
@@ -85,7 +86,7 @@ public:
     void forget_cluster();
     // Holds writes until the next grant, switchover_end(), or `until`.
     verb_result switchover_begin(time_point until);
-    void switchover_end() noexcept { switchover_until_ = no_time; }
+    verb_result switchover_end() noexcept;
 
     [[nodiscard]] const cluster_state& state() const noexcept { return state_; }
     [[nodiscard]] const cluster_view& view() const noexcept { return view_; }

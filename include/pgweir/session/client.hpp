@@ -212,6 +212,7 @@ private:
     struct failure;
     std::unique_ptr<failure> failure_;
     std::shared_ptr<client*> self_;  // made when another thread must find us again
+    std::shared_ptr<std::atomic<bool>> command_cancelled_;  // of the console's command under way
 };
 
 }  // namespace pgweir::session

@@ -3,6 +3,7 @@
 
 #include "pgweir/metrics/report.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -21,7 +22,7 @@ namespace pgweir::session {
 struct console_command {
     enum class verb : std::uint8_t {
         pause,       // of `name`, a database; empty: of all. Done when no server serves them
-        resume,      // likewise
+        resume,      // ends pauses, likewise, and the switchover of the cluster
         reconnect,   // likewise: servers are closed when their transaction ends
         switchover,  // of the cluster of database `name` (or of the only one); done when drained
         recheck,     // cluster `name`; empty: all
@@ -34,6 +35,9 @@ struct console_command {
     std::string name;  // database or cluster; may be empty where there is only one
     std::string node;  // force_primary, fence, unfence
     std::chrono::milliseconds timeout{0};  // switchover; 0: as configured
+    // Becomes true, on any thread, when who waits asks to cancel it: what has been begun is taken
+    // back then. Null: never.
+    std::shared_ptr<const std::atomic<bool>> cancelled;
 };
 // How it ended. An empty sqlstate means well.
 struct command_outcome {

@@ -355,9 +355,35 @@ TEST_F(three_nodes, the_next_grant_ends_a_switchover) {
 TEST_F(three_nodes, a_switchover_may_be_called_off) {
     ASSERT_EQ(w.judge->switchover_begin(w.now + 30s), verb_result::done);
     w.run(1s);
-    w.judge->switchover_end();
+    EXPECT_EQ(w.judge->switchover_end(), verb_result::done);
     w.run(100ms);
     EXPECT_EQ(w.primary(), "n1");
+}
+
+TEST_F(three_nodes, a_switchover_may_be_called_off_while_the_old_primary_is_away) {
+    ASSERT_EQ(w.judge->switchover_begin(w.now + 30s), verb_result::done);
+    w.crash(n1);
+    w.run(1s);
+    EXPECT_EQ(w.primary(), "none: no claimant");
+    EXPECT_EQ(w.judge->switchover_end(), verb_result::done);
+    w.restart(n1);
+    w.run(3s);
+    EXPECT_EQ(w.primary(), "n1");
+}
+
+TEST_F(three_nodes, a_switchover_that_has_ended_cannot_be_called_off) {
+    EXPECT_EQ(w.judge->switchover_end(), verb_result::no_switchover);
+
+    ASSERT_EQ(w.judge->switchover_begin(w.now + 5s), verb_result::done);
+    w.run(6s);
+    EXPECT_EQ(w.judge->switchover_end(), verb_result::no_switchover);
+
+    ASSERT_EQ(w.judge->switchover_begin(w.now + 30s), verb_result::done);
+    w.crash(n1);
+    w.run(100ms);
+    w.fail_over(n2, {n3});
+    w.run(100ms);
+    EXPECT_EQ(w.judge->switchover_end(), verb_result::no_switchover);
 }
 
 // 15
