@@ -316,6 +316,13 @@ class Account:
         return {outcome: len(which) for outcome, which in ids.items()}
 
 
+def astray(story):
+    """Ids of what began after the grant and was not written by the granted node: story has
+    `account`, `rows`, `granted` (a time) and `winner`."""
+    late = {i for t in story.account.told if t.began > story.granted for i in t.ids}
+    return sorted(number for number, node in story.rows if number in late and node != story.winner)
+
+
 class Client(threading.Thread):
     """Does step() again and again until stop(), with a rest in between."""
 
