@@ -1,6 +1,7 @@
 // Carries out what a console asks of the whole of pgweir: PAUSE, SWITCHOVER, FORCE PRIMARY, ...
 #pragma once
 
+#include "pgweir/base/clock.hpp"
 #include "pgweir/config/snapshot.hpp"
 #include "pgweir/session/worker.hpp"
 #include "pgweir/watch/watcher.hpp"
