@@ -246,9 +246,15 @@ def receiver_gone(here, n):
 @contextlib.contextmanager
 def far_behind(here, n):
     """It goes on receiving, and replays no commit any more."""
+    def is_delayed():
+        boss.execute("INSERT INTO probe VALUES (0)")
+        return here.nodes.value(n, "SELECT count(*) FROM pg_stat_activity WHERE"
+                                   " wait_event = 'RecoveryApplyDelay'")
+
     with setting(here.nodes, n, recovery_min_apply_delay="1h"), \
             here.nodes.connect(here.primary, "shop") as boss:
-        boss.execute("INSERT INTO probe SELECT 0 FROM generate_series(1, 50000)")
+        until(is_delayed, LONG, "a replay that waits")
+        boss.execute("INSERT INTO probe SELECT 0 FROM generate_series(1, 20000)")
         yield
 
 
