@@ -67,9 +67,15 @@ const cluster_view& arbiter::decide(std::span<const node_evidence> evidence, tim
     if (v.primary && is_cut_off(s, *v.primary)) {
         if (settings_.guard != isolation_guard::off && s.voters() >= 3 && !state_.forced) {
             v = {std::nullopt, cause::isolated};
+            cut_off_ = now;
         }
     } else if (v.primary) {
         state_.forced = false;  // others vouch for it now
+        if (may_have_been_succeeded(s, *v.primary)) {
+            v = {std::nullopt, cause::isolated};
+        } else {
+            cut_off_ = no_time;
+        }
     }
     if (v.primary) {
         has_served_ = true;
@@ -430,6 +436,22 @@ bool arbiter::is_cut_off(const survey& s, std::size_t x) const {
         silent += !s.is_heard(i) || s.quarantine(i) != node_reason::none;
     }
     return 2 * silent > s.voters() - 1;
+}
+
+// The isolation has ended, but not everybody who was silent has been heard. Those who have may
+// follow the primary still, and have elected another one, whom they do not know yet how to follow.
+bool arbiter::may_have_been_succeeded(const survey& s, std::size_t primary) const {
+    if (cut_off_ == no_time || !is_granted(s, primary) ||
+        s.now() - cut_off_ >= settings_.partition_grace) {
+        return false;
+    }
+    for (std::size_t i = 0; i < s.size(); ++i) {
+        const bool is_heard = s.answers(i) && s.of(i).role()->asked >= cut_off_;
+        if (i != primary && !s.is_witness(i) && !s.is_stopped(i) && !is_heard) {
+            return true;
+        }
+    }
+    return false;
 }
 
 // Promoted while the primary was well, and nothing but its timeline speaks for it.

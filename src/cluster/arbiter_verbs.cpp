@@ -84,6 +84,7 @@ void arbiter::forget_cluster() {
     std::ranges::fill(memory_, memory{});
     started_ = no_time;
     has_served_ = false;
+    cut_off_ = no_time;
     switchover_end();
 }
 
@@ -124,6 +125,7 @@ void arbiter::grant(const survey& s, std::size_t i) {
         m.read_well = false;
     }
     has_served_ = true;
+    cut_off_ = no_time;
     switchover_end();
 }
 

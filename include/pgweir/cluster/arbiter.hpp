@@ -150,6 +150,7 @@ private:
     [[nodiscard]] bool may_resume(const survey& s, std::size_t primary) const;
     [[nodiscard]] bool is_overtaken(const survey& s, std::size_t x) const;
     [[nodiscard]] bool is_cut_off(const survey& s, std::size_t x) const;
+    [[nodiscard]] bool may_have_been_succeeded(const survey& s, std::size_t primary) const;
     [[nodiscard]] bool is_stray(const survey& s, std::size_t x) const;
     [[nodiscard]] bool is_granted(const survey& s, std::size_t i) const;
     [[nodiscard]] std::optional<std::size_t> find(std::string_view name) const;
@@ -170,6 +171,7 @@ private:
     cluster_view view_;
     time_point started_ = no_time;  // the first decision
     time_point decided_ = no_time;  // the last decision
+    time_point cut_off_ = no_time;  // when the primary was alone with us, last
     bool has_served_ = false;       // since the start, or since the cluster was forgotten
     time_point switchover_until_ = no_time;
 };

@@ -500,6 +500,36 @@ TEST_F(three_nodes, a_primary_isolated_together_with_pgweir_is_not_written_to) {
     EXPECT_EQ(w.view(n1).state, node_state::fenced);
 }
 
+TEST_F(three_nodes, the_end_of_an_isolation_waits_for_all_who_were_silent) {
+    for (const auto i : {n2, n3}) {
+        w.hide(i);
+        w.partition(n1, i);
+    }
+    w.run(5s);
+    ASSERT_EQ(w.primary(), "none: isolated");
+    w.fail_over(n2, {});  // n3 follows later: it streams from n1 again for a moment
+    w.heal_partitions();
+    w.show(n3);
+    w.run(2s);
+    EXPECT_EQ(w.primary(), "none: isolated");
+    w.show(n2);
+    w.run(1s);
+    EXPECT_EQ(w.primary(), "n2");
+}
+
+TEST_F(three_nodes, the_end_of_an_isolation_does_not_wait_for_ever_for_one_who_stays_silent) {
+    for (const auto i : {n2, n3}) {
+        w.hide(i);
+        w.partition(n1, i);
+    }
+    w.run(5s);
+    ASSERT_EQ(w.primary(), "none: isolated");
+    w.heal_partitions();
+    w.show(n3);
+    w.run(15s);
+    EXPECT_EQ(w.primary(), "n1");
+}
+
 TEST_F(three_nodes, standbys_that_pgweir_cannot_reach_do_not_isolate_a_primary_they_stream_from) {
     w.after_decision = [&] { ASSERT_EQ(w.primary(), "n1"); };
     w.hide(n2);
