@@ -198,15 +198,18 @@ class LoopbackCluster(ReplicatedCluster):
 
     `fast` repmgrds fail over in a second, without asking each other whether they still see the
     primary; otherwise as recommended, which takes about three. With `sync` a commit waits for one
-    standby. `repmgr` lays keys over repmgr.conf.
+    standby. `repmgr` lays keys over repmgr.conf, `settings` over postgresql.conf.
     """
 
-    def __init__(self, install, folder, nodes=3, fast=False, sync=False, repmgr=None):
+    def __init__(self, install, folder, nodes=3, fast=False, sync=False, repmgr=None,
+                 settings=None):
         self.install = install
         self.folder = Path(folder)
         self.nodes = tuple(range(1, nodes + 1))
         self.ports = {n: free_port() for n in self.nodes}
+        self.peer_ports = dict(self.ports)  # where nodes reach each other
         self.sync = sync
+        self.settings = settings or {}
         self.repmgr_settings = {
             "failover": "automatic",
             "monitor_interval_secs": 1,
@@ -234,7 +237,7 @@ class LoopbackCluster(ReplicatedCluster):
         return self.folder / f"n{n}"
 
     def _conninfo(self, n):
-        return (f"host=127.0.0.1 port={self.ports[n]} user=repmgr dbname=repmgr"
+        return (f"host=127.0.0.1 port={self.peer_ports[n]} user=repmgr dbname=repmgr"
                 " password=not-for-everybody connect_timeout=2")
 
     def _pg_ctl(self, n, *arguments):
@@ -267,7 +270,7 @@ class LoopbackCluster(ReplicatedCluster):
                 "max_wal_senders": 10, "max_replication_slots": 10, "fsync": "off",
                 "shared_buffers": "16MB", "max_connections": 300, "autovacuum": "off", "jit": "off",
                 "wal_retrieve_retry_interval": "500ms", "timezone": "Etc/UTC",
-                "include_if_exists": f"{self.folder}/sync.conf"}, " ")
+                "include_if_exists": f"{self.folder}/sync.conf", **self.settings}, " ")
             program = " ".join(map(shlex.quote, self._repmgr(n)))
             self._write_settings(f"r{n}.conf", {
                 "node_id": n, "node_name": f"n{n}", "conninfo": self._conninfo(n),
@@ -335,8 +338,8 @@ class LoopbackCluster(ReplicatedCluster):
             connection.execute("CREATE DATABASE shop OWNER app")
         self.run(*self._repmgr(1), "primary", "register")
         for n in self.nodes[1:]:
-            self.run(*self._repmgr(n), "-h", "127.0.0.1", "-p", self.ports[1], "-U", "repmgr",
-                     "-d", "repmgr", "standby", "clone", "--fast-checkpoint")
+            self.run(*self._repmgr(n), "-h", "127.0.0.1", "-p", self.peer_ports[1], "-U",
+                     "repmgr", "-d", "repmgr", "standby", "clone", "--fast-checkpoint")
             self.run(*self._pg_ctl(n, "start"))
             self.run(*self._repmgr(n), "standby", "register", "--upstream-node-id=1",
                      "--wait-sync=30")
