@@ -147,6 +147,10 @@ def cut_off(new_scene):
             darkness.enter_context(link.dark())
         winner = nodes.wait_primary(other_than=old)
         here.wait_said(r"writes wait: isolated", since=position)
+        # Whoever hears of the old primary's last writes first has a history of its own.
+        follower = next(n for n in here.standbys if n != winner)
+        until(lambda: nodes.status()[follower] == (True, nodes.status()[winner][1]), LONG,
+              f"n{follower} as a standby of n{winner}")
         alone = here.position()
         darkness.close()
         here.wait_said(rf"n{winner} is granted", since=alone)
