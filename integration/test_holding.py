@@ -1,5 +1,5 @@
-"""Thousands of clients wait for a primary: who waits, who is refused, in which order they go on, and
-what that costs. PGWEIR_SLOW=1 takes 5,000 clients, where a build with sanitizers takes a fifth."""
+"""Thousands of clients wait for a primary: who is refused, in which order the others go on, and
+what it costs. PGWEIR_SLOW=1 takes 5,000 clients, where a build with sanitizers takes a fifth."""
 
 import contextlib
 import itertools

@@ -88,7 +88,7 @@ def black_hole(new_scene):
         boss.execute("SELECT pg_advisory_lock(7)")
         waiting.send(wire.query(INSERT_LOCKED.format(ids["waiting"])))
         until(lambda: nodes.value(here.primary, "SELECT count(*) FROM pg_locks WHERE"
-                                  " locktype = 'advisory' AND NOT granted"), LONG, "a lock waited for")
+                                  " locktype = 'advisory' AND NOT granted"), LONG, "a waiter")
         with link.dark():
             here.wait_said(rf"n{here.primary} was primary and is now suspect", since=position)
             suspected = here.position()
@@ -121,7 +121,8 @@ def test_who_comes_meanwhile_is_held_then_refused_then_served(black_hole):
 
 
 def test_an_open_transaction_is_given_up_when_holding_ends(black_hole):
-    assert [told(frames) for frames in black_hole.inside] == [(["08006"], "E"), ([], "I"), ([], "I")]
+    assert [told(frames) for frames in black_hole.inside] == [
+        (["08006"], "E"), ([], "I"), ([], "I")]
 
 
 def test_an_answer_that_was_on_its_way_arrives_when_the_link_is_back(black_hole):
@@ -256,7 +257,7 @@ def visits(here, target):
 
 
 class Misled:
-    """The primary's address leads to `target`, from `with` to its end; a client writes meanwhile."""
+    """The primary's address leads to `target`, for the length of a `with`; a client writes."""
 
     def __init__(self, here, target):
         self.here, self.target = here, target
@@ -270,7 +271,8 @@ class Misled:
         self.here.wait_said(rf"n{self.here.primary} must not be used: quarantined",
                             since=self.position)
         self.client.send(wire.query(INSERT.format(1)))
-        until(lambda: self.here.weir.show("CLUSTERS")[0]["held_clients"] == 1, LONG, "a held client")
+        until(lambda: self.here.weir.show("CLUSTERS")[0]["held_clients"] == 1, LONG,
+              "a held client")
         return self
 
     def __exit__(self, *_):
@@ -332,7 +334,8 @@ def test_a_full_primary_goes_on_with_the_connections_that_it_has(scene):
                 boss.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                              " WHERE application_name = 'pgweir-monitor'")
                 here.wait_said(rf"n{here.primary} was primary and is now suspect", since=position)
-                here.wait_said(rf"n{here.primary} was suspect .* and is now primary", since=position)
+                here.wait_said(rf"n{here.primary} was suspect .* and is now primary",
+                               since=position)
                 client.values(INSERT.format(1))
                 client.values("COMMIT")
                 client.values(INSERT.format(2))

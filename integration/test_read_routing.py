@@ -44,7 +44,7 @@ def in_transactions(here, stack, count):
 
 @pytest.fixture
 def reading(scene):
-    """reading(...): pgweir that serves reads as told, with one worker, as each shares for itself."""
+    """reading(...): pgweir that serves reads as told; one worker, as each shares alone."""
     def make(weights=(), **cluster):
         here = scene(over=ONE_WORKER, **cluster)
         if weights:
