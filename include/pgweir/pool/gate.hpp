@@ -33,7 +33,11 @@ public:
     [[nodiscard]] lease take_ready(waiter& w, const settings* wanted) {
         w.origin_ = this;
         auto* s = board_ == nullptr || !is_for_reading() ? current_ : route_read(w);
-        return s == nullptr ? lease{} : s->take_ready(w, wanted);
+        auto taken = s == nullptr ? lease{} : s->take_ready(w, wanted);
+        if (taken) {
+            next_ = nullptr;  // the choice was for this transaction
+        }
+        return taken;
     }
     void dial(waiter& w, startup_parameters startup);
     [[nodiscard]] bool has_ready(const waiter& w, const settings* wanted) {
