@@ -3,6 +3,7 @@ when they are back, and what becomes of reads when a node dies or changes its ro
 
 import contextlib
 import signal
+import time
 from collections import Counter
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.failover
 
 WHERE = "SELECT substr(current_setting('cluster_name'), 2)::int"
 INSERT = "INSERT INTO ledger VALUES ({})"
+LEASE = 2.6  # seconds; a little more than the default
 ONE_WORKER = {"workers": {"count": 1}}
 
 
@@ -442,10 +444,12 @@ def demoted(stage, lasting_pooler, base):
     for client in (idle, writing):
         client.values("SELECT 1")
     with not_looking(here.weir):
+        began = time.monotonic()
         number = account.next_id()
         writing.send(wire.query(INSERT.format(number)))
         here.nodes.switchover(winner)
         here.nodes.wait_standby(here.primary)
+        until(lambda: time.monotonic() - began > LEASE, what="the end of the lease")
     account.judge("writing", (number,), writing.outcome())
     number = account.next_id()
     account.judge("idle", (number,), idle.query(INSERT.format(number)))
