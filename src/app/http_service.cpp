@@ -18,7 +18,6 @@ namespace pgweir::app {
 namespace {
 
 // More would only wait for workers that do not answer.
-constexpr std::size_t most_waiting = 64;
 
 // /proc/self/statm: sizes in pages, the second one resident. proc(5).
 std::uint64_t resident_bytes() {
@@ -112,13 +111,30 @@ void http_service::answer(const observe::http_question& question, http_endpoint:
         }
         case observe::http_page::metrics: break;
     }
-    if (waiting_.size() >= most_waiting) {
-        return done({503, "the workers do not answer\n"});
+    const auto joined = waiting_.join(std::move(done), base::steady::now());
+    for (const auto& too_late : joined.given_up) {
+        too_late({503, "the workers do not answer\n"});
     }
-    waiting_.push_back(std::move(done));
-    if (waiting_.size() == 1) {
+    if (joined.must_ask) {
         collect();
     }
+}
+
+scrape_queue::joined scrape_queue::join(http_endpoint::reply done, base::time_point now) {
+    joined out;
+    if (!waiting_.empty() && now - asked_ > patience) {
+        out.given_up = take();
+    }
+    if (waiting_.size() >= most) {
+        out.given_up.push_back(std::move(done));
+        return out;
+    }
+    out.must_ask = waiting_.empty();
+    if (out.must_ask) {
+        asked_ = now;
+    }
+    waiting_.push_back(std::move(done));
+    return out;
 }
 
 void http_service::collect() {
@@ -132,7 +148,7 @@ void http_service::collect() {
 
 void http_service::on_report(const metrics::report& report) {
     const auto page = observe::to_prometheus(report, figures());
-    for (const auto& done : std::exchange(waiting_, {})) {
+    for (const auto& done : waiting_.take()) {
         done({200, page, observe::prometheus_content_type});
     }
 }

@@ -9,9 +9,12 @@
 #include "pgweir/session/worker.hpp"
 #include "pgweir/watch/watcher.hpp"
 
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace pgweir::app {
@@ -22,6 +25,28 @@ namespace pgweir::app {
                                                       const cluster::board* board,
                                                       bool wants_reads,
                                                       base::time_point now);
+
+// Who waits for the report that is being collected. A worker that cannot tell, for want of memory,
+// says nothing at all, so who has waited too long is given up, and the next one asks again.
+class scrape_queue {
+public:
+    static constexpr std::size_t most = 64;
+    static constexpr base::duration patience = std::chrono::seconds{10};
+
+    struct joined {
+        bool must_ask = false;                       // nobody has asked for him yet
+        std::vector<http_endpoint::reply> given_up;  // to be told so; himself, where all is full
+    };
+    joined join(http_endpoint::reply done, base::time_point now);
+    // The report is there.
+    [[nodiscard]] std::vector<http_endpoint::reply> take() noexcept {
+        return std::exchange(waiting_, {});
+    }
+
+private:
+    std::vector<http_endpoint::reply> waiting_;
+    base::time_point asked_ = base::no_time;
+};
 
 // Control thread only. However many ask for metrics at once, workers are asked once.
 class http_service {
@@ -50,7 +75,7 @@ private:
     const std::vector<std::unique_ptr<session::worker>>& workers_;
     const watch::watcher& watcher_;
     std::shared_ptr<const config::snapshot> snapshot_;
-    std::vector<http_endpoint::reply> waiting_;  // for the report that is being collected
+    scrape_queue waiting_;
     bool draining_ = false;
     std::int64_t started_;
     http_endpoint endpoint_;

@@ -115,6 +115,33 @@ TEST_F(described_cluster, serves_no_reads_from_a_node_that_is_cut) {
     EXPECT_FALSE(facts().serves_reads);
 }
 
+TEST(scrape_queue_test, asks_once_for_all_who_wait_together) {
+    scrape_queue q;
+    EXPECT_TRUE(q.join({}, now).must_ask);
+    EXPECT_FALSE(q.join({}, now + 1s).must_ask);
+    EXPECT_EQ(q.take().size(), 2U);
+    EXPECT_TRUE(q.join({}, now + 2s).must_ask);
+}
+
+TEST(scrape_queue_test, gives_those_up_whose_report_does_not_come_and_asks_again) {
+    scrape_queue q;
+    EXPECT_TRUE(q.join({}, now).must_ask);
+    const auto next = q.join({}, now + scrape_queue::patience + 1s);
+    EXPECT_TRUE(next.must_ask);
+    EXPECT_EQ(next.given_up.size(), 1U);
+    EXPECT_EQ(q.take().size(), 1U);
+}
+
+TEST(scrape_queue_test, turns_away_who_comes_when_it_is_full) {
+    scrape_queue q;
+    for (std::size_t i = 0; i < scrape_queue::most; ++i) {
+        EXPECT_TRUE(q.join({}, now).given_up.empty());
+    }
+    const auto last = q.join({}, now);
+    EXPECT_FALSE(last.must_ask);
+    EXPECT_EQ(last.given_up.size(), 1U);
+}
+
 // The exporter knows the words that the arbiter uses: a word more would change which samples there
 // are from one scrape to the next.
 std::size_t samples(const metrics::report& r, const std::string& name) {
