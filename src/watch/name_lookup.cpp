@@ -4,9 +4,13 @@
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
 
+#include <exception>
 #include <memory>
+#include <mutex>
 #include <netdb.h>
 #include <sys/socket.h>
+#include <system_error>
+#include <thread>
 #include <utility>
 
 namespace pgweir::watch {
@@ -34,11 +38,31 @@ name_lookup::result look_up(const std::string& host) {
 
 }  // namespace
 
-name_lookup::~name_lookup() {
-    if (pool_) {
-        pool_->stop();
-        pool_->join();
+// Where threads leave what they have found, while there is somebody.
+struct name_lookup::recipient {
+    std::mutex mutex;
+    boost::asio::io_context* io = nullptr;
+
+    void take(std::function<void(result)> done, result found) {
+        const std::lock_guard lock{mutex};
+        if (io != nullptr) {
+            boost::asio::post(*io, [done = std::move(done), found = std::move(found)]() mutable {
+                done(std::move(found));
+            });
+        }
     }
+};
+
+name_lookup::name_lookup(boost::asio::io_context& io) : name_lookup{io, look_up} {}
+
+name_lookup::name_lookup(boost::asio::io_context& io, resolver how)
+    : io_{io}, how_{how}, recipient_{std::make_shared<recipient>()} {
+    recipient_->io = &io_;
+}
+
+name_lookup::~name_lookup() {
+    const std::lock_guard lock{recipient_->mutex};
+    recipient_->io = nullptr;
 }
 
 void name_lookup::resolve(const std::string& host, std::function<void(result)> done) {
@@ -48,15 +72,19 @@ void name_lookup::resolve(const std::string& host, std::function<void(result)> d
         boost::asio::post(io_, [host, done = std::move(done)] { done({{host}, {}}); });
         return;
     }
-    if (!pool_) {
-        pool_.emplace(threads);
+    try {
+        std::thread{[to = recipient_, how = how_, host, done] {
+            result found;
+            try {
+                found = how(host);
+            } catch (const std::exception& e) {
+                found.error = e.what();
+            }
+            to->take(done, std::move(found));
+        }}.detach();
+    } catch (const std::system_error& e) {
+        recipient_->take(std::move(done), {{}, e.what()});
     }
-    boost::asio::post(*pool_, [this, host, done = std::move(done)]() mutable {
-        auto found = look_up(host);
-        boost::asio::post(io_, [done = std::move(done), found = std::move(found)]() mutable {
-            done(std::move(found));
-        });
-    });
 }
 
 }  // namespace pgweir::watch

@@ -2,10 +2,9 @@
 #pragma once
 
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/thread_pool.hpp>
 
 #include <functional>
-#include <optional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -17,21 +16,26 @@ public:
         std::vector<std::string> addresses;  // numeric, in the order of preference; empty: failed
         std::string error;
     };
+    // May block. Any thread.
+    using resolver = result (*)(const std::string& host);
 
-    explicit name_lookup(boost::asio::io_context& io) : io_{io} {}
-    // Waits for look-ups under way, whose answers are dropped.
+    explicit name_lookup(boost::asio::io_context& io);
+    name_lookup(boost::asio::io_context& io, resolver how);
+    // Waits for nobody: what look-ups under way find is dropped.
     ~name_lookup();
     name_lookup(const name_lookup&) = delete;
     name_lookup& operator=(const name_lookup&) = delete;
 
-    // The io_context's thread. `done` is called there, later. An address needs no thread.
+    // The io_context's thread. `done` is called there, later. An address needs no thread; a name
+    // has one until it is found, so ask for each one at a time.
     void resolve(const std::string& host, std::function<void(result)> done);
 
 private:
-    static constexpr std::size_t threads = 4;
+    struct recipient;
 
     boost::asio::io_context& io_;
-    std::optional<boost::asio::thread_pool> pool_;  // made for the first name
+    const resolver how_;
+    std::shared_ptr<recipient> recipient_;  // threads that outlive us find it empty
 };
 
 }  // namespace pgweir::watch
