@@ -84,12 +84,16 @@ void node_evidence::fail(contact c, time_point asked) noexcept {
     if (!has_failed()) {
         return;  // a pooled connection was answered since
     }
-    if (proves_stopped(c)) {
+    if (proves_stopped(c) || (c == contact::starting_up && stops_ != 0)) {
         // Only a reset needs a fresh connect to confirm it; the others are one.
         stops_ += c == contact::reset ? 1 : confirmed_failures;
     } else {
         ++silences_;
     }
+}
+
+bool node_evidence::has_stopped() const noexcept {
+    return last_ == contact::starting_up ? stops_ >= confirmed_failures : proves_stopped(last_);
 }
 
 bool node_evidence::is_confirmed() const noexcept {

@@ -97,7 +97,7 @@ timeline survey::tli(std::size_t i) const {
 }
 
 bool survey::is_stopped(std::size_t i) const {
-    return state(i) == health::down && proves_stopped(evidence_[i].last());
+    return state(i) == health::down && evidence_[i].has_stopped();
 }
 
 bool survey::is_known_down(std::size_t i) const {

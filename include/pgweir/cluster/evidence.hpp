@@ -32,7 +32,7 @@ inline constexpr std::size_t contact_count = static_cast<std::size_t>(contact::d
 
 // Nobody can write to this node at this moment.
 [[nodiscard]] constexpr bool proves_stopped(contact c) noexcept {
-    return c == contact::refused || c == contact::reset || c == contact::starting_up;
+    return c == contact::refused || c == contact::reset;
 }
 // Alive, although it told nothing: being full is not being dead.
 [[nodiscard]] constexpr bool proves_alive(contact c) noexcept {
@@ -142,6 +142,10 @@ public:
 
     // How the last probe ended.
     [[nodiscard]] contact last() const noexcept { return last_; }
+    // Did that prove that nobody can write there? Of 57P03 (starting up, shutting down) only behind
+    // a connection that the server has ended: in a "smart" shutdown it lets nobody in any more, but
+    // who is in goes on.
+    [[nodiscard]] bool has_stopped() const noexcept;
     [[nodiscard]] time_point last_asked() const noexcept { return last_asked_; }
     // The newest sign of life; no_time: never.
     [[nodiscard]] time_point alive() const noexcept { return alive_; }

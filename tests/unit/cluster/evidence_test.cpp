@@ -77,9 +77,19 @@ TEST_F(node, is_down_at_once_when_nobody_listens) {
     EXPECT_EQ(state(101ms), health::down);
 }
 
-TEST_F(node, is_down_at_once_when_it_is_starting_up) {
+TEST_F(node, has_not_stopped_when_it_lets_nobody_in_but_has_ended_no_connection) {
     evidence.apply(failure(at(100ms), contact::starting_up));
-    EXPECT_EQ(state(101ms), health::down);
+    EXPECT_EQ(state(101ms), health::suspect);
+    evidence.apply(failure(at(200ms), contact::starting_up));
+    EXPECT_EQ(state(201ms), health::down);
+    EXPECT_FALSE(evidence.has_stopped());
+}
+
+TEST_F(node, has_stopped_when_it_has_ended_a_connection_and_lets_nobody_in) {
+    evidence.apply(failure(at(100ms), contact::reset));
+    evidence.apply(failure(at(102ms), contact::starting_up));
+    EXPECT_EQ(state(103ms), health::down);
+    EXPECT_TRUE(evidence.has_stopped());
 }
 
 TEST_F(node, is_suspect_after_a_reset_until_a_fresh_connect_confirms_it) {
