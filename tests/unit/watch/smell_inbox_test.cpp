@@ -41,6 +41,23 @@ TEST_F(smell_inbox_test, remembers_that_a_node_said_it_is_in_recovery) {
     EXPECT_EQ(inbox_.take().entries[0].in_recovery, at);
 }
 
+TEST_F(smell_inbox_test, takes_what_any_client_can_bring_about_now_and_then) {
+    inbox_.put("n1", smell::read_only, at);
+    EXPECT_EQ(inbox_.take().entries.size(), 1U);
+    inbox_.put("n1", smell::read_only, at + smell_inbox::between_read_only - 1ms);
+    EXPECT_TRUE(inbox_.take().entries.empty());
+    inbox_.put("n1", smell::read_only, at + smell_inbox::between_read_only);
+    EXPECT_EQ(inbox_.take().entries.size(), 1U);
+    EXPECT_EQ(wakes_, 2);
+}
+
+TEST_F(smell_inbox_test, takes_other_smells_however_often_they_come) {
+    inbox_.put("n1", smell::read_only, at);
+    static_cast<void>(inbox_.take());
+    inbox_.put("n1", smell::going, at + 1ms);
+    EXPECT_EQ(inbox_.take().entries.size(), 1U);
+}
+
 TEST_F(smell_inbox_test, is_empty_once_taken) {
     inbox_.put("n1", smell::lost, at);
     static_cast<void>(inbox_.take());
