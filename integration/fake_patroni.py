@@ -8,10 +8,11 @@ import threading
 
 class FakePatroni:
     """One API a node, on loopback. `leader` is the number of the node that holds the lock, or None;
-    `mute` are nodes whose API does not answer."""
+    `mute` are nodes whose API does not answer; `members_status` is what /cluster answers with."""
 
     def __init__(self, cluster, leader=1):
         self.cluster, self.leader, self.mute = cluster, leader, set()
+        self.members_status, self.members_asked = 200, 0
         self.servers = {}
         for n in cluster.nodes:
             self.servers[n] = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler(n))
@@ -39,6 +40,9 @@ class FakePatroni:
             return {"name": f"n{n}", "role": "leader" if n == self.leader else "replica",
                     "state": "running", "host": host, "port": port, "timeline": 1,
                     "api_url": f"http://{host}:{self.port(n)}/patroni"}
+        self.members_asked += 1
+        if self.members_status != 200:
+            return self.members_status, {}
         return 200, {"members": [member(n) for n in self.cluster.nodes], "scope": "demo"}
 
     def _handler(self, n):

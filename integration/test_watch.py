@@ -4,14 +4,17 @@ import contextlib
 import itertools
 import re
 import socket
+import subprocess
 import threading
 
+import psycopg
 import pytest
 
 import repmgr_cluster
 import wire
 from cluster import free_port, until
 from fake_patroni import FakePatroni
+from forwarder import Forwarder
 from pooler import Pooler, merged
 from repmgr_cluster import MONITOR, LoopbackCluster
 
@@ -392,6 +395,61 @@ def test_a_reload_adds_and_removes_a_cluster(calm, watch):
     assert pgweir.alive() and not pgweir.has_said("cluster main: .*writes wait")
 
 
+# --- nodes that move ----------------------------------------------------------------------------
+
+
+def one_node(host, port, mode="transaction"):
+    return {"cluster": {"main": {"discovery": "static", "node": [
+        {"name": "n1", "host": host, "port": port}]}},
+        "database": {"shop": {"pool": {"mode": mode}}}}
+
+
+def test_nobody_goes_on_at_the_old_address_of_a_node_that_has_moved(calm, watch):
+    pgweir = watch(calm, one_node(*calm.address(1), mode="session"))
+    pgweir.says("writes go to n1")
+    with Forwarder(calm.address(1)) as other, pgweir.connect() as old:
+        old.execute("SELECT 1")
+        pgweir.change(one_node(*other.address, mode="session"))
+        pgweir.says("epoch 2")
+        pgweir.says("writes go to n1")
+        seen = other.connections
+        with pytest.raises(psycopg.OperationalError):
+            old.execute("SELECT 1")
+        with pgweir.connect() as new:
+            new.execute("SELECT 1")
+        assert other.connections > seen
+
+
+class WithOwnNames(Watcher):
+    """pgweir with an /etc/hosts of its own, which may be rewritten while it runs."""
+
+    def set_name(self, name, address):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "hosts").write_text(f"127.0.0.1 localhost\n{address} {name}\n", "ascii")
+
+    def command(self):
+        script = 'mount --bind "$0" /etc/hosts && exec "$@"'
+        return ["unshare", "--mount", "sh", "-c", script, self.folder / "hosts", *super().command()]
+
+
+def test_clients_are_led_to_the_server_that_was_checked_whatever_its_name_leads_to(calm, base):
+    if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode:
+        pytest.skip("a file system of one's own needs more privileges")
+    _, port = calm.address(1)
+    folder = base / f"watcher{next(_numbers)}"
+    (folder / "state").mkdir(parents=True)
+    pgweir = WithOwnNames(folder, watched(calm, folder / "state", one_node("db.test", port)))
+    pgweir.set_name("db.test", "127.0.0.1")
+    pgweir.start()
+    pgweir.says("writes go to n1")
+    with Forwarder(calm.address(2), "127.0.0.2", port) as elsewhere:
+        pgweir.set_name("db.test", "127.0.0.2")
+        with pgweir.connect() as client:
+            assert client.execute("SELECT pg_is_in_recovery()").fetchone() == (False,)
+        assert elsewhere.connections == 0
+    pgweir.finish()
+
+
 # --- Patroni ------------------------------------------------------------------------------------
 
 
@@ -411,6 +469,15 @@ def with_patroni(cluster, patroni, numbers):
 
 def test_one_node_of_patroni_is_enough_and_the_others_are_discovered(calm, patroni, watch):
     watch(calm, with_patroni(calm, patroni, [2])).says("n1 is granted as primary")
+
+
+def test_nobody_leaves_while_patroni_does_not_tell_who_there_is(calm, patroni, watch):
+    pgweir = watch(calm, with_patroni(calm, patroni, [1]))
+    pgweir.says("n3 was .* and is now standby|n3 is standby")
+    patroni.members_status = 500
+    asked = patroni.members_asked
+    until(lambda: patroni.members_asked > asked + 6)
+    assert not re.search("is no longer a node", pgweir.log())
 
 
 @pytest.mark.parametrize("loss", ["lock", "silence", "everybody's lock"])

@@ -76,6 +76,16 @@ verb_result arbiter::unfence(std::string_view name) {
     return verb_result::done;
 }
 
+// Connections to the old address carry the old epoch, so they are refused by everybody at once.
+void arbiter::note_move(std::string_view name) {
+    if (const auto i = find(name)) {
+        memory_[*i] = {};
+    }
+    if (state_.granted == name) {
+        ++state_.epoch;
+    }
+}
+
 void arbiter::forget_cluster() {
     cluster_state fresh;
     fresh.epoch = state_.epoch;

@@ -120,7 +120,7 @@ void server::start() {
     auto& home = slice_->home();
     connect_by_ = home.loop().now() + slice_->pool().server_connect_timeout;
     home.loop().timers().set(*this, connect_by_);
-    if (auto a = net::parse_address(target_->host, target_->port)) {
+    if (auto a = net::parse_address(target_->leads_to(), target_->port)) {
         connect_to({*a});
         return;
     }
@@ -130,7 +130,7 @@ void server::start() {
                 return;  // it gave up meanwhile
             }
             std::string error;
-            auto found = all.look_up(where->host, where->port, error);
+            auto found = all.look_up(where->leads_to(), where->port, error);
             loop.post([weak, found = std::move(found), error = std::move(error)]() mutable {
                 const auto alive = weak.lock();
                 if (!alive || (*alive)->state_ != phase::connecting) {
@@ -636,7 +636,9 @@ bool server::restore_settings() {
 }
 
 void server::on_error(const protocol::error_fields& error, protocol::origin owner) {
-    if (error.sqlstate == "25006" && owner == protocol::origin::client) {
+    // On a standby that is as it should be. Whether the client itself has asked for a read-only
+    // transaction is not known; the inbox keeps this smell rare.
+    if (error.sqlstate == "25006" && owner == protocol::origin::client && slice_->is_primary()) {
         slice_->smell(cluster::smell::read_only);
     }
     if (error.is_fatal() || state_ == phase::idle) {

@@ -123,10 +123,10 @@ void slice::configure(const config::snapshot& snapshot) {
     if (clustered_) {
         board_ = home_.sight_of(database->cluster).board;
         if (link_ != place->link) {
-            // Of another cluster, or a node that only has the name of one that has left: what we
-            // were allowed there says nothing of this one. on_view() follows.
+            // Of another cluster, or a node that has moved, or only has the name of one that has
+            // left: what we were allowed there says nothing of this one. on_view() follows.
             word_ = nullptr;
-            primary_ = finishes_ = cut_ = false;
+            primary_ = gives_up_ = finishes_ = cut_ = false;
             link_ = place->link;
         }
         standby_minimum_ = snapshot.clusters.at(database->cluster).min_standby_servers;
@@ -140,6 +140,9 @@ void slice::configure(const config::snapshot& snapshot) {
         shelf_->failures = 0;
         shelf_->retry_at = 0;
         abandon_connects();
+    }
+    if (clustered_) {
+        revoke_moved();
     }
     retire_old();
     want_servers();
@@ -157,7 +160,8 @@ void slice::on_view() {
     const auto* place = home_.find_node(database->cluster, shelf_->key.node);
     const bool was_removed = is_removed();
     if (place == nullptr || was_removed || place->host != target_->host ||
-        place->port != target_->port) {
+        place->port != target_->port || place->address != target_->address ||
+        place->link != link_) {
         configure(home_.snapshot());
     }
     if (place == nullptr || is_removed()) {
@@ -229,9 +233,20 @@ void slice::await_standing() {
 
 // Everything that is connected to the node ends at once. Nothing is said to it, not even goodbye.
 void slice::revoke_all() {
+    revoke_if([](const server&) { return true; });
+}
+
+// The node is another server than the one that these are connected to, and what was granted to that
+// is over: also for who has one lent.
+void slice::revoke_moved() {
+    revoke_if([this](const server& s) { return !s.where().is_same_place(*target_); });
+}
+
+template <class Predicate>
+void slice::revoke_if(Predicate must_end) {
     std::vector<server*> all;
     for (auto& s : members_) {
-        if (s.state() != state::closing) {
+        if (s.state() != state::closing && must_end(s)) {
             all.push_back(&s);
         }
     }
@@ -680,7 +695,8 @@ void slice::want_servers() {
 }
 
 directory::refusal slice::connect_one(bool use_reserve, waiter* dialer) {
-    if (stamp(now()) < shelf_->retry_at.load() || !is_open()) {
+    if (stamp(now()) < shelf_->retry_at.load() || !is_open() ||
+        (clustered_ && target_->address.empty())) {
         return directory::refusal::busy;
     }
     if (shelf_->is_full(use_reserve) && shelf_->connecting == 0) {
@@ -1153,7 +1169,9 @@ bool slices::sweep(const config::snapshot& snapshot) {
         return g.second->is_deserted() && !is_named(g.first.database);
     });
     const auto ended = std::erase_if(slices_, [&](const auto& s) {
-        return s.second->is_deserted() && !is_named(s.first->key.database);
+        // That of a node goes with the last gate: gates have all nodes of their cluster.
+        const auto& key = s.first->key;
+        return s.second->is_deserted() && (!key.node.empty() || !is_named(key.database));
     });
     if (ended != 0) {
         std::set<std::string_view> used;

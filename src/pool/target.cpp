@@ -19,6 +19,7 @@ target_ptr make_target(const config::snapshot& snapshot,
     target t;
     t.host = node == nullptr ? database.host : node->host;
     t.port = node == nullptr ? database.port : node->port;
+    t.address = node == nullptr ? std::string{} : node->address;
     t.dbname = database.dbname.empty() ? name : database.dbname;
     t.user = database.user.empty() ? role : database.user;
     if (!database.user.empty()) {

@@ -98,7 +98,8 @@ void cluster_watch::publish(cluster::cluster_view view) {
                                .host = n->known.host,
                                .port = n->known.port,
                                .weight = n->known.weight,
-                               .link = n->link});
+                               .link = n->link,
+                               .address = n->address});
     }
     const auto last = board_->view();
     const lag_limits limits{.bytes = settings_.max_lag_bytes, .time = settings_.max_lag};

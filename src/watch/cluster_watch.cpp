@@ -132,9 +132,7 @@ void cluster_watch::set_nodes(std::vector<known_node> wanted) {
     }
     for (auto& n : old) {
         if (n != nullptr) {
-            if (judge_ && judge_->state().granted == n->known.name) {
-                board_->primary.end();
-            }
+            forget_server_of(*n);
             retire(std::move(n));
         }
     }
@@ -158,6 +156,31 @@ std::shared_ptr<cluster_watch::node> cluster_watch::make_node(known_node known) 
                 }});
     n.probing->start();
     return made;
+}
+
+// Nothing that was granted to the server it has been is good for the next one.
+void cluster_watch::forget_server_of(node& n) {
+    n.link->reads.store({});
+    if (judge_) {
+        if (judge_->state().granted == n.known.name) {
+            board_->primary.end();
+        }
+        judge_->note_move(n.known.name);
+    }
+}
+
+// Pooled connections go where it has answered. A name that leads to another address than before
+// makes it another server, as a new address in the configuration does.
+void cluster_watch::settle_at(node& n, const std::string& address) {
+    if (n.address == address) {
+        return;
+    }
+    if (!std::exchange(n.address, address).empty()) {
+        PGWEIR_LOG(info, "cluster {}: node {} is now at {}", settings_.name, n.known.name, address);
+        forget_server_of(n);
+        n.link = std::make_shared<cluster::node_link>();
+        evidence_[index_of(n)] = {};
+    }
 }
 
 // Its prober may be the one that called.
@@ -223,6 +246,9 @@ void cluster_watch::on_probed(node& n, probe_outcome outcome) {
     if (settings_.how == config::discovery::patroni) {
         heed_patroni(n, outcome);
     }
+    if (outcome.report.result == cluster::contact::answered) {
+        settle_at(n, outcome.address);
+    }
     evidence_[i].apply(outcome.report);
     n.error = std::move(outcome.error);
     if (outcome.report.result == cluster::contact::answered) {
@@ -251,12 +277,12 @@ void cluster_watch::heed_patroni(const node& n, probe_outcome& outcome) const {
         outcome.error = outcome.patroni ? "its Patroni does not hold the leader's lock"
                                         : "its Patroni does not answer";
     }
-    if (!outcome.patroni) {
+    if (!outcome.patroni || !outcome.patroni->members) {
         return;
     }
     report.repmgr.emplace();
     outcome.addresses.emplace();
-    for (const auto& m : outcome.patroni->members) {
+    for (const auto& m : *outcome.patroni->members) {
         const auto known = std::ranges::find_if(nodes_, [&](const std::shared_ptr<node>& other) {
             return other->known.name == m.name ||
                    (other->known.host == m.host && other->known.port == m.port);
@@ -300,7 +326,7 @@ void cluster_watch::discover_from(std::size_t i, const std::vector<node_address>
     for (const auto& n : nodes_) {
         known.push_back(n->known);
     }
-    auto wanted = discover(known, told, is_primary);
+    auto wanted = discover(known, told, is_primary ? known[i].name : "");
     if (wanted != known) {
         set_nodes(std::move(wanted));
     }

@@ -64,6 +64,7 @@ private:
         std::shared_ptr<cluster::node_link> link = std::make_shared<cluster::node_link>();
         std::unique_ptr<prober> probing;
         std::vector<std::string> addresses;  // its name leads to them
+        std::string address;                 // it has answered there; empty: nowhere yet
         std::string error;                   // of the last probe
         cluster::duration took{};            // of the last answer
     };
@@ -72,6 +73,8 @@ private:
     void set_nodes(std::vector<known_node> wanted);
     std::shared_ptr<node> make_node(known_node known);
     void retire(std::shared_ptr<node> old);
+    void settle_at(node& n, const std::string& address);
+    void forget_server_of(node& n);
     void configure_arbiter();
     [[nodiscard]] std::vector<cluster::member> members() const;
     [[nodiscard]] probe_settings probing_of(const known_node& known) const;

@@ -39,7 +39,11 @@ std::vector<known_node> configured_nodes(const config::cluster_settings& setting
 
 std::vector<known_node> discover(std::span<const known_node> known,
                                  std::span<const node_address> told,
-                                 bool is_authoritative) {
+                                 std::string_view primary) {
+    const auto teller = std::ranges::find(known, primary, &known_node::name);
+    const bool is_authoritative =
+        teller != known.end() &&
+        std::ranges::any_of(told, [&](const node_address& t) { return is_same(*teller, t); });
     std::vector<known_node> out;
     for (const auto& node : known) {
         const auto row =

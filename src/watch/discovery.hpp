@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace pgweir::watch {
@@ -29,12 +30,13 @@ struct known_node {
 
 [[nodiscard]] std::vector<known_node> configured_nodes(const config::cluster_settings& settings);
 
-// `known` (the configured ones first) with what a node tells of the others. From the primary that
-// is served (`is_authoritative`) a discovered node also gets its new address, or leaves. A node of
-// the configuration does neither.
+// `known` (the configured ones first) with what a node tells of the others. If that is the primary
+// that is served, by the name of `primary` (else empty), a discovered node also gets its new
+// address, or leaves. A node of the configuration does neither. A list in which the primary does
+// not find itself is no list of this cluster, and ends nobody's membership.
 [[nodiscard]] std::vector<known_node> discover(std::span<const known_node> known,
                                                std::span<const node_address> told,
-                                               bool is_authoritative);
+                                               std::string_view primary);
 
 // After a reload: the configured nodes, then those of `known` that were discovered and are not
 // among them.

@@ -19,10 +19,10 @@ struct patroni_member {
 
 // Of one node, at one time.
 struct patroni_facts {
-    bool holds_lock = false;   // it is the leader, and may be written to
-    bool is_unlocked = false;  // nobody holds the leader's lock
-    std::string member;        // its own name; empty: not told
-    std::vector<patroni_member> members;
+    bool holds_lock = false;                             // it is the leader, and may be written to
+    bool is_unlocked = false;                            // nobody holds the leader's lock
+    std::string member;                                  // its own name; empty: not told
+    std::optional<std::vector<patroni_member>> members;  // absent: not told
 };
 
 // The answer to GET /primary: 200 from who holds the lock, 503 from others. Absent: it is not of

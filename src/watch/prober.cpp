@@ -86,8 +86,8 @@ void prober::probe_soon() {
 }
 
 void prober::knock() {
-    if (!is_stopped_ && !address_.empty()) {
-        door_.knock(parameters_for(address_), settings_.connect_timeout);
+    if (!is_stopped_ && !known_at_.empty()) {
+        door_.knock(parameters_for(known_at_), settings_.connect_timeout);
     }
 }
 
@@ -152,6 +152,9 @@ void prober::on_resolved(name_lookup::result found) {
         if (!std::ranges::is_permutation(found.addresses, addresses_)) {
             addresses_ = std::move(found.addresses);
             on_.resolved(addresses_);
+            // Of several, the one where it is known to be.
+            std::stable_partition(addresses_.begin(), addresses_.end(),
+                                  [this](const std::string& a) { return a == known_at_; });
         }
     }
     if (phase_ != phase::resolving || is_stopped_) {
@@ -183,7 +186,7 @@ void prober::use_old_addresses() {
 void prober::connect() {
     phase_ = phase::connecting;
     tried_ = 0;
-    worst_ = contact::none;
+    worst_ = known_result_ = contact::none;
     set_timer(begun_ + settings_.connect_timeout - steady::now(), &prober::on_timeout);
     connect_to_next();
 }
@@ -254,7 +257,7 @@ void prober::on_answered(batch_result batch) {
     if (!batch.failed) {
         read(batch);
     } else if (!make_do_without(batch.results.size(), *batch.failed)) {
-        fail(contact::denied, asked_, batch.failed->text);
+        fail(said_by_it(contact::denied), asked_, batch.failed->text);
     }
 }
 
@@ -297,10 +300,13 @@ void prober::read(const batch_result& batch) {
         }
     }
     if (!answer.role) {
-        fail(contact::denied, asked_, "what the server says of its role is not understood");
+        fail(said_by_it(contact::denied), asked_,
+             "what the server says of its role is not understood");
         return;
     }
+    known_at_ = address_;
     probe_outcome out;
+    out.address = address_;
     out.report.asked = asked_;
     out.report.result = contact::answered;
     out.report.role = answer.role;
@@ -363,9 +369,7 @@ void prober::on_patroni_status(http_answer answer) {
 }
 
 void prober::on_patroni_members(http_answer answer) {
-    if (auto members = read_patroni_members(answer.status, answer.body)) {
-        patroni_->members = std::move(*members);
-    }
+    patroni_->members = read_patroni_members(answer.status, answer.body);
     end_patroni();
 }
 
@@ -383,28 +387,40 @@ void prober::end_patroni() {
 void prober::on_lost(refusal why) {
     if (phase_ == phase::asking) {
         is_wanted_soon_ = true;  // a fresh connect tells whether the server has ended, too
-        fail(why.result, asked_, std::move(why.text));
+        fail(said_by_it(why.result), asked_, std::move(why.text));
     } else if (phase_ == phase::resting) {
         is_wanted_soon_ = true;
         probe_outcome out;
         out.report.asked = steady::now();
-        out.report.result = why.result;
+        out.report.result = said_by_it(why.result);
         out.error = std::move(why.text);
         out.was_idle = true;
         finish(std::move(out));
-    } else if (cluster::proves_alive(why.result) || why.result == contact::starting_up) {
+    } else if (is_at_known_address() &&
+               (cluster::proves_alive(why.result) || why.result == contact::starting_up)) {
         fail(why.result, begun_, std::move(why.text));
     } else {
         worst_ = worst_ == contact::silent ? worst_ : why.result;
         if (why.is_about_tls) {
             tell_denial(why.text);
         }
+        if (address_ == known_at_) {
+            known_result_ = why.result;
+        }
         if (tried_ < addresses_.size()) {
             connect_to_next();
         } else {
-            fail(worst_, begun_, std::move(why.text));
+            fail(said_at_the_end(), begun_, std::move(why.text));
         }
     }
+}
+
+// No address let us in. Of a server that is known only its own address tells.
+contact prober::said_at_the_end() const {
+    if (known_at_.empty()) {
+        return worst_;
+    }
+    return known_result_ == contact::none ? contact::silent : known_result_;
 }
 
 void prober::on_timeout() {

@@ -48,6 +48,7 @@ struct probe_outcome {
     cluster::probe_report report;
     std::optional<std::vector<node_address>> addresses;  // of repmgr's nodes
     std::optional<patroni_facts> patroni;                // absent: it has not told
+    std::string address;                                 // numeric; where it answered
     std::string error;                                   // why it failed; empty: it did not
     cluster::duration took{};                            // of an answer
     bool was_idle = false;  // nothing was asked: the connection ended by itself
@@ -121,6 +122,15 @@ private:
     void fail(cluster::contact how, cluster::time_point asked, std::string error);
     void tell_denial(const std::string& error);
     void finish(probe_outcome outcome);
+    // What is refused, or closed, or full at another address than before says nothing of the server
+    // there: the name may lead elsewhere now.
+    [[nodiscard]] bool is_at_known_address() const {
+        return known_at_.empty() || address_ == known_at_;
+    }
+    [[nodiscard]] cluster::contact said_by_it(cluster::contact how) const {
+        return is_at_known_address() ? how : cluster::contact::silent;
+    }
+    [[nodiscard]] cluster::contact said_at_the_end() const;
     [[nodiscard]] postgres_link::parameters parameters_for(const std::string& address) const;
 
     boost::asio::io_context& io_;
@@ -157,7 +167,9 @@ private:
     std::string denial_;  // logged last
     bool is_second_try_ = false;
     sender_silence silence_;
-    std::string address_;                   // that the link leads to
+    std::string address_;                                     // that the link leads to
+    std::string known_at_;                                    // where it has answered last
+    cluster::contact known_result_ = cluster::contact::none;  // there, in this probe
     std::shared_ptr<char> patroni_asked_;   // what is asked of it in this probe; null: nothing
     std::optional<patroni_facts> patroni_;  // told so far
     std::optional<probe_outcome> waiting_;  // for Patroni

@@ -38,7 +38,7 @@ bool is_same_node(const cluster::node_view& a,
 
 bool is_same_place(const cluster::published_node& a, const cluster::published_node& b) {
     return a.name == b.name && a.host == b.host && a.port == b.port && a.weight == b.weight &&
-           a.link == b.link;
+           a.link == b.link && a.address == b.address;
 }
 
 }  // namespace

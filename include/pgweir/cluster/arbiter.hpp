@@ -68,6 +68,10 @@ public:
     // After a reload or a discovery. What is remembered of nodes stays with their names.
     void configure(const arbiter_settings& settings, std::vector<member> members);
 
+    // The node is another server from now on: what is remembered of the one at its old address does
+    // not count, and what was granted to that does not hold for this one.
+    void note_move(std::string_view name);
+
     // The one decision. `evidence[i]` is that of member i. Call it when evidence has changed, after
     // each command, and when the last view asked for it. Before its view is used, state() must be
     // on disk if it differs from what is there. The view is valid until the next call.

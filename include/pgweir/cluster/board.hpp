@@ -20,11 +20,11 @@ namespace pgweir::cluster {
 enum class smell : std::uint8_t {
     lost,         // a server connection ended that should not have, or could not be made
     going,        // 57P01, 57P02, 57P03
-    read_only,    // 25006 to a transaction that was not read-only
+    read_only,    // 25006 from the primary: it has been demoted, or the client asked for it
     in_recovery,  // in_hot_standby=on from a node that was taken for the primary
 };
 
-// One node, for as long as the cluster has a node of that name. Any thread.
+// One node, for as long as the cluster has a node of that name at that address. Any thread.
 class node_link {
 public:
     // Reads may begin on a connection made under the stamp in here. Ended by the watch thread the
@@ -52,10 +52,13 @@ private:
 // A node as workers use it: where it is now, by configuration or discovery.
 struct published_node {
     std::string name;
-    std::string host;
+    std::string host;  // for people
     std::uint16_t port = 5432;
     unsigned weight = 100;
-    std::shared_ptr<node_link> link;  // never null
+    std::shared_ptr<node_link> link;  // never null; another one when the node has moved
+    // Numeric: where the server was found that is known as this node. A name may lead elsewhere at
+    // the next look-up, so workers connect to nothing else. Empty: nowhere yet.
+    std::string address;
 };
 
 // Immutable.

@@ -224,6 +224,9 @@ private:
     void keep_minimum();
     void retire_old();
     void revoke_all();
+    void revoke_moved();
+    template <class Predicate>
+    void revoke_if(Predicate must_end);
     [[nodiscard]] bool may_pass() const noexcept { return !paused_ && may_begin(); }
     [[nodiscard]] bool has_right() const noexcept {
         return word_ != nullptr && word_->load().allows(stamp_, now());

@@ -15,15 +15,22 @@ namespace pgweir::pool {
 struct target {
     std::string host;
     std::uint16_t port = 0;
+    std::string address;  // numeric: connect there, and do not look `host` up; empty: do
     std::string dbname;
     std::string user;
     base::secret password;  // plain or md5; empty where only SCRAM pass-through can help
     net::tcp_options tcp;
 
+    [[nodiscard]] const std::string& leads_to() const noexcept {
+        return address.empty() ? host : address;
+    }
+    [[nodiscard]] bool is_same_place(const target& o) const noexcept {
+        return host == o.host && port == o.port && address == o.address;
+    }
     // Would a server connection made for `o` serve here too?
     [[nodiscard]] bool is_same_server(const target& o) const noexcept {
-        return this == &o || (host == o.host && port == o.port && dbname == o.dbname &&
-                              user == o.user && password == o.password);
+        return this == &o ||
+               (is_same_place(o) && dbname == o.dbname && user == o.user && password == o.password);
     }
 };
 using target_ptr = std::shared_ptr<const target>;

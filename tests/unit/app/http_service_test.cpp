@@ -15,7 +15,8 @@ class described_cluster : public ::testing::Test {
 protected:
     described_cluster() {
         settings_.name = "main";
-        published_.nodes = {{"pg-1", "a", 5432, 100, std::make_shared<cluster::node_link>()}};
+        published_.nodes = {
+            {"pg-1", "a", 5432, 100, std::make_shared<cluster::node_link>(), "10.0.0.1"}};
         published_.summary = "pg-1 primary";
         view().nodes.resize(1);
         published_.unserved_since = now - 1s;

@@ -536,6 +536,29 @@ TEST(isolation, of_five_nodes_begins_when_most_standbys_are_silent) {
     EXPECT_EQ(w.primary(), "none: isolated");
 }
 
+// ---- Nodes that move
+
+TEST(moves, the_primary_at_another_address_has_another_grant) {
+    world w{3};
+    w.run(2s);
+    const auto epoch = w.view().epoch;
+    w.judge->note_move("n1");
+    w.evidence[n1] = {};
+    w.run(2s);
+    EXPECT_EQ(w.primary(), "n1");
+    EXPECT_EQ(w.view().epoch, epoch + 1);
+}
+
+TEST(moves, a_standby_at_another_address_changes_no_grant) {
+    world w{3};
+    w.run(2s);
+    const auto epoch = w.view().epoch;
+    w.judge->note_move("n2");
+    w.evidence[n2] = {};
+    w.run(2s);
+    EXPECT_EQ(w.view().epoch, epoch);
+}
+
 // ---- Reads
 
 TEST(reads, lag_is_counted_from_where_the_primary_was_before_the_standby_was_asked) {

@@ -122,7 +122,8 @@ protected:
         v->view = view_;
         for (std::size_t i = 0; i < 3; ++i) {
             v->nodes.push_back({"n" + std::to_string(i + 1), nodes_[i].folder(),
-                                scripted_postgres::port, weights_[i], links_[i]});
+                                scripted_postgres::port, weights_[i], links_[i],
+                                addresses_[i].value_or(nodes_[i].folder())});
         }
         v->summary = "n1, n2, n3";
         board_->publish(v);
@@ -191,6 +192,7 @@ protected:
 
     std::array<scripted_postgres, 3> nodes_;
     std::array<unsigned, 3> weights_{100, 100, 100};
+    std::array<std::optional<std::string>, 3> addresses_;  // else where the node is
     config::snapshot snapshot_;
     slices::shared all_;
     cluster::cluster_view view_;

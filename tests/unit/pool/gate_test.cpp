@@ -459,6 +459,30 @@ TEST_F(gate_of_a_cluster, promises_in_its_welcome_what_its_target_is) {
     EXPECT_EQ(last_word(target::standby), std::string("on"));
 }
 
+TEST_F(gate_of_a_cluster, resets_what_is_lent_at_the_old_address_of_a_node_that_has_moved) {
+    grant(0);
+    const auto [v, b] = served_newcomer(0);
+    addresses_[0] = nodes_[2].folder();
+    publish();
+    EXPECT_TRUE(v->was_revoked);
+    auto& next = newcomer();
+    nodes_[2].let_in();
+    settle();
+    EXPECT_TRUE(next.is_served());
+}
+
+TEST_F(gate_of_a_cluster, connects_nowhere_while_no_address_of_the_node_is_known) {
+    addresses_[0] = "";
+    grant(0);
+    auto& v = newcomer();
+    EXPECT_FALSE(nodes_[0].has_visitor());
+    addresses_[0].reset();
+    publish();
+    nodes_[0].let_in();
+    settle();
+    EXPECT_TRUE(v.is_served());
+}
+
 class gate_without_a_cluster : public gate_scene {
 protected:
     gate_without_a_cluster() {

@@ -40,7 +40,7 @@ std::vector<std::string> names(const std::vector<known_node>& nodes) {
 
 TEST(discovery, adds_what_the_metadata_name) {
     const auto nodes = discover(std::vector{configured("n1", "pg-1")},
-                                std::vector{told(1, "pg-1"), told(2, "pg-2")}, false);
+                                std::vector{told(1, "pg-1"), told(2, "pg-2")}, "");
     ASSERT_THAT(names(nodes), ElementsAre("n1", "n2"));
     EXPECT_EQ(nodes[1].host, "pg-2");
     EXPECT_EQ(nodes[1].repmgr_id, 2);
@@ -48,64 +48,72 @@ TEST(discovery, adds_what_the_metadata_name) {
 }
 
 TEST(discovery, knows_a_configured_node_by_its_repmgr_id) {
-    EXPECT_THAT(discover(std::vector{configured("left", "10.0.0.1", 1)},
-                         std::vector{told(1, "pg-1")}, false),
-                SizeIs(1));
+    EXPECT_THAT(
+        discover(std::vector{configured("left", "10.0.0.1", 1)}, std::vector{told(1, "pg-1")}, ""),
+        SizeIs(1));
 }
 
 TEST(discovery, knows_a_configured_node_by_its_address) {
-    EXPECT_THAT(
-        discover(std::vector{configured("left", "pg-1")}, std::vector{told(1, "pg-1")}, false),
-        SizeIs(1));
+    EXPECT_THAT(discover(std::vector{configured("left", "pg-1")}, std::vector{told(1, "pg-1")}, ""),
+                SizeIs(1));
 }
 
 TEST(discovery, knows_nodes_of_patroni_by_their_names) {
     auto member = told(1, "elsewhere");
     member.id.reset();
-    EXPECT_THAT(discover(std::vector{configured("n1", "pg-1", 1)}, std::vector{member}, true),
+    EXPECT_THAT(discover(std::vector{configured("n1", "pg-1", 1)}, std::vector{member}, "n1"),
                 SizeIs(1));
 }
 
 TEST(discovery, leaves_a_witness_out) {
     EXPECT_THAT(discover(std::vector{configured("n1", "pg-1")},
-                         std::vector{told(9, "pg-9", "witness")}, true),
+                         std::vector{told(9, "pg-9", "witness")}, "n1"),
                 SizeIs(1));
 }
 
 TEST(discovery, leaves_out_what_has_no_address) {
     EXPECT_THAT(discover(std::vector{configured("n1", "pg-1")},
-                         std::vector{told(2, ""), told(3, "/run/postgresql")}, true),
+                         std::vector{told(2, ""), told(3, "/run/postgresql")}, "n1"),
                 SizeIs(1));
 }
 
 TEST(discovery, a_discovered_node_leaves_when_the_primary_no_longer_names_it) {
     const std::vector seeds{configured("n1", "pg-1")};
-    const auto two = discover(seeds, std::vector{told(1, "pg-1"), told(2, "pg-2")}, true);
-    EXPECT_THAT(names(discover(two, std::vector{told(1, "pg-1")}, true)), ElementsAre("n1"));
+    const auto two = discover(seeds, std::vector{told(1, "pg-1"), told(2, "pg-2")}, "n1");
+    EXPECT_THAT(names(discover(two, std::vector{told(1, "pg-1")}, "n1")), ElementsAre("n1"));
 }
 
 TEST(discovery, a_discovered_node_stays_when_another_node_does_not_name_it) {
     const std::vector seeds{configured("n1", "pg-1")};
-    const auto two = discover(seeds, std::vector{told(1, "pg-1"), told(2, "pg-2")}, true);
-    EXPECT_THAT(names(discover(two, std::vector{told(1, "pg-1")}, false)), ElementsAre("n1", "n2"));
+    const auto two = discover(seeds, std::vector{told(1, "pg-1"), told(2, "pg-2")}, "n1");
+    EXPECT_THAT(names(discover(two, std::vector{told(1, "pg-1")}, "")), ElementsAre("n1", "n2"));
+}
+
+TEST(discovery, nobody_leaves_by_a_list_without_the_primary_that_tells_it) {
+    const std::vector seeds{configured("n1", "pg-1")};
+    const auto three =
+        discover(seeds, std::vector{told(1, "pg-1"), told(2, "pg-2"), told(3, "pg-3")}, "n1");
+    EXPECT_THAT(discover(three, std::vector<node_address>{}, "n1"), SizeIs(3));
+    EXPECT_THAT(discover(three, std::vector{told(2, "pg-2")}, "n1"), SizeIs(3));
 }
 
 TEST(discovery, a_configured_node_never_leaves) {
     EXPECT_THAT(names(discover(std::vector{configured("n1", "pg-1"), configured("n2", "pg-2")},
-                               std::vector{told(1, "pg-1")}, true)),
+                               std::vector{told(1, "pg-1")}, "n1")),
                 ElementsAre("n1", "n2"));
 }
 
 TEST(discovery, a_discovered_node_moves_with_the_metadata_of_the_primary) {
     const std::vector seeds{configured("n1", "pg-1")};
-    const auto two = discover(seeds, std::vector{told(2, "pg-2")}, true);
-    EXPECT_EQ(discover(two, std::vector{told(2, "elsewhere")}, false)[1].host, "pg-2");
-    EXPECT_EQ(discover(two, std::vector{told(2, "elsewhere")}, true)[1].host, "elsewhere");
+    const auto two = discover(seeds, std::vector{told(2, "pg-2")}, "n1");
+    const std::vector moved{told(1, "pg-1"), told(2, "elsewhere")};
+    EXPECT_EQ(discover(two, moved, "")[1].host, "pg-2");
+    EXPECT_EQ(discover(two, moved, "n1")[1].host, "elsewhere");
 }
 
 TEST(discovery, a_configured_node_keeps_its_address) {
     EXPECT_EQ(discover(std::vector{configured("n1", "pg-1", 1)}, std::vector{told(1, "elsewhere")},
-                       true)[0]
+                       "n1")[0]
                   .host,
               "pg-1");
 }
@@ -115,14 +123,14 @@ TEST(discovery, a_server_that_names_nodes_without_end_does_not_get_them) {
     for (int i = 2; i < 1'000; ++i) {
         many.push_back(told(i, "pg-" + std::to_string(i)));
     }
-    EXPECT_THAT(discover(std::vector{configured("n1", "pg-1")}, many, true), SizeIs(max_nodes));
+    EXPECT_THAT(discover(std::vector{configured("n1", "pg-1")}, many, "n1"), SizeIs(max_nodes));
 }
 
 TEST(discovery, a_name_is_taken_once) {
     auto twin = told(3, "pg-3");
     twin.name = "n2";
     EXPECT_THAT(names(discover(std::vector{configured("n1", "pg-1")},
-                               std::vector{told(2, "pg-2"), twin}, true)),
+                               std::vector{told(2, "pg-2"), twin}, "n1")),
                 ElementsAre("n1", "n2"));
 }
 
@@ -130,7 +138,7 @@ TEST(discovery, a_reload_keeps_what_was_discovered) {
     config::cluster_settings settings;
     settings.how = config::discovery::repmgr;
     settings.nodes.push_back({.name = "n1", .host = "pg-1", .repmgr_id = {}});
-    const auto two = discover(configured_nodes(settings), std::vector{told(2, "pg-2")}, true);
+    const auto two = discover(configured_nodes(settings), std::vector{told(2, "pg-2")}, "n1");
     EXPECT_THAT(names(reconfigure(two, settings)), ElementsAre("n1", "n2"));
 }
 
@@ -138,7 +146,7 @@ TEST(discovery, a_reload_that_configures_a_discovered_node_has_its_way) {
     config::cluster_settings settings;
     settings.how = config::discovery::repmgr;
     settings.nodes.push_back({.name = "n1", .host = "pg-1", .repmgr_id = {}});
-    const auto two = discover(configured_nodes(settings), std::vector{told(2, "pg-2")}, true);
+    const auto two = discover(configured_nodes(settings), std::vector{told(2, "pg-2")}, "n1");
     settings.nodes.push_back({.name = "n2", .host = "10.0.0.2", .repmgr_id = {}});
     const auto nodes = reconfigure(two, settings);
     ASSERT_THAT(names(nodes), ElementsAre("n1", "n2"));
@@ -149,7 +157,7 @@ TEST(discovery, a_reload_that_configures_a_discovered_node_has_its_way) {
 TEST(discovery, a_reload_to_static_forgets_what_was_discovered) {
     config::cluster_settings settings;
     settings.nodes.push_back({.name = "n1", .host = "pg-1", .repmgr_id = {}});
-    const auto two = discover(configured_nodes(settings), std::vector{told(2, "pg-2")}, true);
+    const auto two = discover(configured_nodes(settings), std::vector{told(2, "pg-2")}, "n1");
     EXPECT_THAT(names(reconfigure(two, settings)), ElementsAre("n1"));
 }
 

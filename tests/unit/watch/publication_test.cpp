@@ -29,7 +29,8 @@ cluster::published_view two_nodes() {
                              .host = "h",
                              .port = 5432,
                              .weight = 100,
-                             .link = std::make_shared<cluster::node_link>()});
+                             .link = std::make_shared<cluster::node_link>(),
+                             .address = "10.0.0.1"});
     }
     return out;
 }
@@ -72,6 +73,7 @@ TEST(publication, the_quality_of_reads_is_told) {
 
 TEST(publication, another_address_is_told) {
     EXPECT_TRUE(differs_after([](auto& v) { v.nodes[1].host = "elsewhere"; }));
+    EXPECT_TRUE(differs_after([](auto& v) { v.nodes[1].address = "10.0.0.9"; }));
 }
 
 TEST(publication, a_lag_of_the_same_magnitude_is_not_told) {
