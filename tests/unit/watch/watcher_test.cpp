@@ -148,7 +148,7 @@ TEST_F(a_watcher, refuses_orders_that_the_nodes_do_not_allow) {
     EXPECT_EQ(tell(verb::unfence, "main", "n9").sqlstate, "42704");
     EXPECT_EQ(tell(verb::force_primary, "main", "n1").sqlstate, "55000");
     EXPECT_EQ(tell(verb::switchover_begin, "main").sqlstate, "55000");
-    EXPECT_EQ(tell(verb::switchover_end, "main").sqlstate, "");
+    EXPECT_EQ(tell(verb::switchover_end, "main").sqlstate, "55000");
     EXPECT_EQ(tell(verb::forget_cluster, "main").sqlstate, "");
 }
 
