@@ -29,7 +29,12 @@ def paused(stage):
 def served_by(here):
     """The primary and its epoch, and the timelines of all nodes."""
     (row,) = here.weir.show("CLUSTERS")
-    return row["primary"], row["epoch"], {told and told[1] for told in here.nodes.status().values()}
+
+    def timelines():
+        # A standby has none while it looks for a primary that was away.
+        found = {told and told[1] for told in here.nodes.status().values()}
+        return None not in found and found
+    return row["primary"], row["epoch"], until(timelines, LONG, "all standbys streaming")
 
 
 class Reader(threading.Thread):
