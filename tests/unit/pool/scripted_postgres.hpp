@@ -46,6 +46,12 @@ inline messages failed(std::string_view sqlstate, char status = 'I') {
     return {{'E', whole.substr(protocol::header_size)}, {'Z', std::string(1, status)}};
 }
 
+// PostgreSQL answers it by closing the connection.
+inline bool is_cancel_request(std::string_view packet) {
+    constexpr std::uint32_t code = 80877102;
+    return packet.size() >= 8 && base::load_be32(packet.data() + 4) == code;
+}
+
 // PostgreSQL's side of one connection. Reading waits, and throws when nothing comes.
 class backend {
 public:
@@ -67,8 +73,9 @@ public:
     void send(const messages& all) { net::write_all(fd_, bytes_of(all)); }
     void send_bytes(std::string_view bytes) { net::write_all(fd_, bytes); }
 
-    void log_in(postgres how = trusting()) {
-        auto sent = read_startup();
+    void log_in(postgres how = trusting()) { log_in(read_startup(), std::move(how)); }
+    // `sent`: the startup packet.
+    void log_in(std::string sent, postgres how = trusting()) {
         for (;;) {
             const auto answer = how(sent);
             send(answer);

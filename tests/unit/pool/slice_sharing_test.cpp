@@ -181,13 +181,18 @@ private:
     void listen() {
         while (!stopping_) {
             if (door_.has_visitor(10ms)) {
-                most_ = std::max(most_.load(), ++live_);  // no other thread raises it
                 backends_.emplace_back([this, b = door_.accept()]() mutable { serve(b); });
             }
         }
     }
     void serve(backend& b) {
-        b.log_in();
+        auto startup = b.read_startup();
+        if (is_cancel_request(startup)) {
+            return b.end();  // the last servers are ended with what they still do
+        }
+        const auto live = ++live_;
+        for (auto most = most_.load(); most < live && !most_.compare_exchange_weak(most, live);) {}
+        b.log_in(std::move(startup));
         for (auto m = b.read(); m && m->type != 'X'; m = b.read()) {
             b.send(m->type == 'Q' ? done() : messages{{'Z', "I"}});
         }
