@@ -18,11 +18,6 @@ WITHOUT_A_WORD = {
 }
 
 
-def answer(frames):
-    """(SQLSTATEs, the status that ReadyForQuery tells; "": the connection ended)."""
-    return wire.sqlstates(frames), frames[-1].body.decode() if frames[-1].type == "Z" else ""
-
-
 class Crew:
     """`answers` has what each was told from the loss on, in the order of its requests: the idle
     write a row, the others hear what has become of what they do, and then write one."""
@@ -63,7 +58,7 @@ class Crew:
         if sql:
             client.send(wire.query(sql))
         frames = client.outcome()
-        self.answers[name].append(answer(frames))
+        self.answers[name].append(wire.told(frames))
         if ids:
             self.account.judge(name, ids, frames)
 

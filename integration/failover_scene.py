@@ -121,17 +121,27 @@ class Stage:
             self._nodes = None
 
 
-@pytest.fixture(scope="session")
-def stage(base):
-    """Three nodes whose repmgrds fail over as fast as they can."""
+@contextlib.contextmanager
+def staged(base, name, make=LoopbackCluster, **options):
+    """A stage for clusters of this kind, each in a folder `name` with a number. Skips the test
+    where there is no repmgr."""
     why_not = repmgr_cluster.missing(base)
     if why_not:
         pytest.skip(why_not)
     numbers = itertools.count(1)
-    made = Stage(lambda: LoopbackCluster(repmgr_cluster.install_of(base),
-                                         base / f"ha{next(numbers)}", fast=True).start())
-    yield made
-    made.clear()
+    stage_ = Stage(lambda: make(repmgr_cluster.install_of(base), base / f"{name}{next(numbers)}",
+                                **options).start())
+    try:
+        yield stage_
+    finally:
+        stage_.clear()
+
+
+@pytest.fixture(scope="session")
+def stage(base):
+    """Three nodes whose repmgrds fail over as fast as they can."""
+    with staged(base, "ha", fast=True) as made:
+        yield made
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Runs pgweir for a test: writes its configuration, starts it, and holds it to a clean end."""
 
+import contextlib
 import os
 import re
 import signal
@@ -159,6 +160,22 @@ class Pooler:
 
     def signal(self, number):
         self.process.send_signal(number)
+
+    @contextlib.contextmanager
+    def asleep(self):
+        """It does not run: nothing that is sent meanwhile is read before the end."""
+        tasks = Path(f"/proc/{self.pid}/task")
+
+        def all_stopped():  # each thread stops by itself, when it hears of it
+            return all((t / "stat").read_text("ascii").rsplit(")", 1)[1].split()[0] == "T"
+                       for t in tasks.iterdir())
+
+        self.signal(signal.SIGSTOP)
+        try:
+            until(all_stopped, what="all threads stopped")
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
 
     def wait(self, seconds=END):
         return self.process.wait(seconds)

@@ -2,17 +2,14 @@
 what it costs. PGWEIR_SLOW=1 takes 5,000 clients, where a build with sanitizers takes a fifth."""
 
 import contextlib
-import itertools
 import os
 from types import SimpleNamespace
 
 import pytest
 
-import repmgr_cluster
 import wire
 from cluster import until
-from failover_scene import LONG, NARROW, Scene, Stage
-from repmgr_cluster import LoopbackCluster
+from failover_scene import LONG, NARROW, Scene, staged
 from watching import Sampler
 
 pytestmark = pytest.mark.failover
@@ -26,15 +23,8 @@ INSERT = "INSERT INTO ledger (id) VALUES ({})"
 @pytest.fixture(scope="module")
 def stage(base):
     """Nobody is promoted here but by hand."""
-    why_not = repmgr_cluster.missing(base)
-    if why_not:
-        pytest.skip(why_not)
-    numbers = itertools.count(1)
-    made = Stage(lambda: LoopbackCluster(
-        repmgr_cluster.install_of(base), base / f"by-hand{next(numbers)}",
-        repmgr={"failover": "manual"}).start())
-    yield made
-    made.clear()
+    with staged(base, "by-hand", repmgr={"failover": "manual"}) as made:
+        yield made
 
 
 class Crowd(contextlib.ExitStack):

@@ -142,10 +142,6 @@ def node_states(pgweir):
     return [row["state"] for row in pgweir.show("NODES")]
 
 
-def told(frames):
-    return wire.sqlstates(frames), frames[-1].body.decode()
-
-
 def ledger(node):
     return [number for (number,) in node.execute("select id from ledger", "shop")]
 
@@ -164,7 +160,7 @@ def test_what_was_answered_before_its_sync_is_in_doubt(primary, weir, behind):
         client.send(behind, wire.SYNC)
         primary.waits("SyncRep")
         primary.kill()
-        assert told(client.read_until("Z")) == (["08007"], "I")
+        assert wire.told(client.read_until("Z")) == (["08007"], "I")
     primary.start()
     assert ledger(primary) == [1]
 
@@ -217,7 +213,7 @@ def test_a_read_that_loses_its_server_is_repeated_once(primary, standby, weir):
         client.send(wire.query(DAWDLE.format(600)))
         for _ in range(2):
             standby.execute(f"select pg_terminate_backend({standby.waits('PgSleep')}, 60000)")
-        assert told(client.read_until("Z")) == (["57P01"], "I")
+        assert wire.told(client.read_until("Z")) == (["57P01"], "I")
         assert client.value("select 1") == "1"
 
 
@@ -226,7 +222,7 @@ def test_the_next_read_is_repeated_as_well(primary, standby, weir):
         for _ in range(2):
             client.send(wire.query(DAWDLE.format(2)))
             standby.execute(f"select pg_terminate_backend({standby.waits('PgSleep')}, 60000)")
-            assert told(client.read_until("Z")) == ([], "I")
+            assert wire.told(client.read_until("Z")) == ([], "I")
 
 
 def test_what_runs_on_a_standby_that_becomes_a_primary_is_in_doubt(primary, standby, weir):
@@ -237,7 +233,7 @@ def test_what_runs_on_a_standby_that_becomes_a_primary_is_in_doubt(primary, stan
         standby.execute("select pg_promote()")
         until(lambda: node_states(pgweir)[1] != "standby", LONG, "the promotion noticed")
         standby.execute(f"select pg_terminate_backend({pid})")
-        assert told(client.read_until("Z")) == (["08007"], "I")
+        assert wire.told(client.read_until("Z")) == (["08007"], "I")
 
 
 # --- a server that says goodbye ------------------------------------------------------------------
@@ -252,7 +248,7 @@ def test_what_came_with_the_last_words_of_a_server_is_passed_on_whole(primary, w
         frames = client.read_until("Z")
         assert wire.types(frames) == "T" + rows * "D" + "EZ"
         assert [int(values[0]) for values in wire.rows(frames)] == list(range(rows))
-        assert told(frames) == (["08007"], "I")
+        assert wire.told(frames) == (["08007"], "I")
         assert client.value("select 1") == "1"
 
 

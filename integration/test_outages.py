@@ -8,7 +8,7 @@ import pytest
 
 import wire
 from cluster import until
-from crew import INSERT, WITHOUT_A_WORD, Crew, answer
+from crew import INSERT, WITHOUT_A_WORD, Crew
 from failover_scene import LONG, Account, Load, Scene, Told
 
 pytestmark = pytest.mark.failover
@@ -87,11 +87,11 @@ def stopped(paused, lasting_pooler, base):
         waiting.value("select 1")
         paused.stop_node(here.primary)
         inside.send(wire.query("SELECT 1"))
-        told_inside = answer(inside.outcome())
+        told_inside = wire.told(inside.outcome())
         account.told.append(Told("inside", "open", (lost,), 0, 0, told_inside[0][0], False))
         waiting.send(wire.query(INSERT.format(held)))
         frames = waiting.outcome()
-        told_waiting = answer(frames)
+        told_waiting = wire.told(frames)
         account.judge("waiting", (held,), frames)
         reader.flows()
         restarted = here.position()
@@ -101,7 +101,7 @@ def stopped(paused, lasting_pooler, base):
         account.judge("waiting", (late,), frames)
         reader.flows()
         story = SimpleNamespace(
-            told_inside=told_inside, told_waiting=told_waiting, told_late=answer(frames),
+            told_inside=told_inside, told_waiting=told_waiting, told_late=wire.told(frames),
             reader=reader, account=account, before=before, after=served_by(here),
             rows=here.rows(here.primary))
     here.weir.finish()
@@ -184,7 +184,7 @@ def thinned(paused, lasting_pooler, base):
         pid = victim.value("SELECT pg_backend_pid()")
         paused.value(here.primary, f"SELECT pg_terminate_backend({pid})")
         victim.send(wire.query("SELECT 1"))
-        told = answer(victim.outcome())
+        told = wire.told(victim.outcome())
         load.flows()
     story = SimpleNamespace(told=told, account=account, before=before, after=served_by(here),
                             rows=here.rows(here.primary), lines=here.lines(position))

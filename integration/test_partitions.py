@@ -3,7 +3,7 @@ or lead to somebody else: nobody is written to who might not be the primary, and
 who still is."""
 
 import contextlib
-import itertools
+import functools
 import random
 import time
 from types import SimpleNamespace
@@ -11,10 +11,9 @@ from types import SimpleNamespace
 import psycopg
 import pytest
 
-import repmgr_cluster
 import wire
 from cluster import until
-from failover_scene import LONG, Account, Load, Scene, Stage, astray
+from failover_scene import LONG, Account, Load, Scene, astray, staged
 from relay import Relays
 from repmgr_cluster import MONITOR, LoopbackCluster
 
@@ -44,16 +43,9 @@ class LinkedCluster(LoopbackCluster):
 
 @pytest.fixture(scope="module")
 def stage(base):
-    why_not = repmgr_cluster.missing(base)
-    if why_not:
-        pytest.skip(why_not)
-    numbers = itertools.count(1)
-    with Relays() as relays:
-        made = Stage(lambda: LinkedCluster(
-            relays, repmgr_cluster.install_of(base), base / f"linked{next(numbers)}", fast=True,
-            settings={"max_connections": CONNECTIONS}).start())
+    with Relays() as relays, staged(base, "linked", functools.partial(LinkedCluster, relays),
+                                    fast=True, settings={"max_connections": CONNECTIONS}) as made:
         yield made
-        made.clear()
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +53,6 @@ def new_scene(stage, lasting_pooler, base):
     def make(**options):
         return Scene(stage.whole(), lasting_pooler, base, **options).ready()
     return make
-
-
-def told(frames):
-    return wire.sqlstates(frames), frames[-1].body.decode() if frames[-1].type == "Z" else ""
 
 
 def grants(here, since):
@@ -117,16 +105,16 @@ def test_a_primary_that_pgweir_alone_does_not_reach_is_not_replaced(black_hole):
 
 
 def test_who_comes_meanwhile_is_held_then_refused_then_served(black_hole):
-    assert [told(frames) for frames in black_hole.late] == [(["57P03"], "I"), ([], "I")]
+    assert [wire.told(frames) for frames in black_hole.late] == [(["57P03"], "I"), ([], "I")]
 
 
 def test_an_open_transaction_is_given_up_when_holding_ends(black_hole):
-    assert [told(frames) for frames in black_hole.inside] == [
+    assert [wire.told(frames) for frames in black_hole.inside] == [
         (["08006"], "E"), ([], "I"), ([], "I")]
 
 
 def test_an_answer_that_was_on_its_way_arrives_when_the_link_is_back(black_hole):
-    assert told(black_hole.waiting) == ([], "I")
+    assert wire.told(black_hole.waiting) == ([], "I")
 
 
 def test_what_was_told_during_a_black_hole_is_true(black_hole):
@@ -289,8 +277,8 @@ def test_an_address_that_leads_to_another_node_is_not_taken_for_either(scene):
     with Misled(here, here.nodes.direct(other)) as misled:
         assert misled.reason() in ("another node answers", "the same server as another node")
         with here.wire("reads") as reader:
-            assert told(reader.query("SELECT 1")) == ([], "I")
-    assert told(misled.client.outcome()) == ([], "I")
+            assert wire.told(reader.query("SELECT 1")) == ([], "I")
+    assert wire.told(misled.client.outcome()) == ([], "I")
     assert here.rows(here.primary) == [(1, here.primary)]
     assert grants(here, misled.position) == []
 
@@ -300,7 +288,7 @@ def test_an_address_that_leads_to_another_system_gets_nothing(scene, foreign):
     with Misled(here, foreign.address) as misled:
         assert misled.reason() == "another system identifier"
         assert visits(here, foreign.address) == 0
-    assert told(misled.client.outcome()) == ([], "I")
+    assert wire.told(misled.client.outcome()) == ([], "I")
     assert foreign.value("SELECT count(*) FROM ledger", "shop") == 0
     assert here.rows(here.primary) == [(1, here.primary)]
     assert grants(here, misled.position) == []

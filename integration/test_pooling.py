@@ -404,10 +404,9 @@ def test_a_statement_that_comes_together_with_a_hang_up_is_not_executed(cluster,
     cluster.execute("create table t (n int); grant all on t to public", database=database)
     weir, holder = _full_pool(cluster, pooler, database)
     leaving = weir.wire("app", database)
-    weir.signal(signal.SIGSTOP)
-    leaving.send(wire.query("insert into t values (1)"))
-    leaving.close()
-    weir.signal(signal.SIGCONT)
+    with weir.asleep():
+        leaving.send(wire.query("insert into t values (1)"))
+        leaving.close()
     until(lambda: weir.pool(database)["cl_active"] == 1, what="the client gone")
     assert weir.pool(database)["cl_waiting"] == 0
     holder.query("commit")

@@ -1,14 +1,12 @@
 """Standbys that are promoted by accident, both at once, or after what they never received."""
 
-import contextlib
-import signal
 from types import SimpleNamespace
 
 import pytest
 
 import wire
 from cluster import until
-from crew import INSERT, answer
+from crew import INSERT
 from failover_scene import LONG, Account, Load, Scene
 
 pytestmark = pytest.mark.failover
@@ -49,7 +47,7 @@ def unreplicated(stage, lasting_pooler, base):
     on_old = here.rows(old)
     nodes.replicate_synchronously(False)
     story = SimpleNamespace(number=number, account=account, old=old, rows=rows, on_old=on_old,
-                            told=answer(frames), told_later=answer(later))
+                            told=wire.told(frames), told_later=wire.told(later))
     here.weir.finish()
     return story
 
@@ -115,7 +113,7 @@ def twins(stage, lasting_pooler, base):
         client.value("select 1")
         nodes.kill_node(here.primary)
         here.wait_said("writes wait: no claimant")
-        with asleep(here.weir):
+        with here.weir.asleep():
             for n in here.standbys:
                 nodes.promote(n)
         here.wait_said("writes wait: ambiguous")
@@ -123,7 +121,7 @@ def twins(stage, lasting_pooler, base):
         client.send(wire.query(INSERT.format(refused)))
         frames = client.outcome()
         account.judge("client", (refused,), frames)
-        told = answer(frames)
+        told = wire.told(frames)
         on_nodes = [here.rows(n) for n in here.standbys]
         (row,) = here.weir.show("CLUSTERS")
         with here.weir.console() as console:
@@ -133,20 +131,11 @@ def twins(stage, lasting_pooler, base):
         frames = client.query(INSERT.format(done))
         account.judge("client", (done,), frames)
     story = SimpleNamespace(
-        chosen=chosen, told=told, told_later=answer(frames), on_nodes=on_nodes, account=account,
+        chosen=chosen, told=told, told_later=wire.told(frames), on_nodes=on_nodes, account=account,
         split=row["split_brain"], rows=here.rows(chosen), on_other=here.rows(other))
     here.weir.finish()
     stage.clear()
     return story
-
-
-@contextlib.contextmanager
-def asleep(weir):
-    weir.signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        weir.signal(signal.SIGCONT)
 
 
 def test_two_promotions_at_once_let_nobody_write(twins):

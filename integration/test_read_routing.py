@@ -2,7 +2,6 @@
 when they are back, and what becomes of reads when a node dies or changes its role."""
 
 import contextlib
-import signal
 import time
 from collections import Counter
 from types import SimpleNamespace
@@ -359,22 +358,18 @@ def bereaved(stage, lasting_pooler, base):
     return story
 
 
-def told(frames):
-    return wire.sqlstates(frames), frames[-1].body.decode() if frames[-1].type == "Z" else ""
-
-
 def test_a_read_of_which_nothing_was_seen_is_repeated_elsewhere(bereaved):
-    assert told(bereaved.unanswered) == ([], "I")
+    assert wire.told(bereaved.unanswered) == ([], "I")
     assert wire.rows(bereaved.unanswered) == [[str(bereaved.left)]]
 
 
 def test_a_read_of_which_a_row_was_seen_fails_once(bereaved):
-    assert told(bereaved.begun[0]) == (["08006"], "I")
+    assert wire.told(bereaved.begun[0]) == (["08006"], "I")
     assert wire.rows(bereaved.begun[1]) == [[str(bereaved.left)]]
 
 
 def test_a_transaction_on_the_dead_standby_fails_once_and_goes_on_elsewhere(bereaved):
-    assert [told(frames) for frames in bereaved.inside] == [
+    assert [wire.told(frames) for frames in bereaved.inside] == [
         (["08006"], "E"), (["25P02"], "E"), ([], "I"), ([], "I")]
     assert wire.rows(bereaved.inside[-1]) == [[str(bereaved.left)]]
 
@@ -412,27 +407,17 @@ def promoted(stage, lasting_pooler, base):
 
 
 def test_a_transaction_begun_on_a_standby_stays_read_only_when_it_is_promoted(promoted):
-    assert [told(frames) for frames in promoted.answers[:2]] == [(["25006"], "E"), ([], "I")]
+    assert [wire.told(frames) for frames in promoted.answers[:2]] == [(["25006"], "E"), ([], "I")]
 
 
 def test_the_next_transaction_of_such_a_client_is_served_by_a_standby(promoted):
-    assert told(promoted.answers[2]) == ([], "I")
+    assert wire.told(promoted.answers[2]) == ([], "I")
     assert wire.rows(promoted.answers[2]) != [[str(promoted.winner)]]
 
 
 def test_the_new_primary_is_not_doubted_for_it(promoted):
     assert not promoted.doubts
-    assert told(promoted.written) == ([], "I")
-
-
-@contextlib.contextmanager
-def not_looking(weir):
-    """pgweir does not run."""
-    weir.signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        weir.signal(signal.SIGCONT)
+    assert wire.told(promoted.written) == ([], "I")
 
 
 @pytest.fixture(scope="module")
@@ -443,7 +428,7 @@ def demoted(stage, lasting_pooler, base):
     idle, writing = here.wire(), here.wire()
     for client in (idle, writing):
         client.values("SELECT 1")
-    with not_looking(here.weir):
+    with here.weir.asleep():
         began = time.monotonic()
         number = account.next_id()
         writing.send(wire.query(INSERT.format(number)))

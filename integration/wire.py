@@ -115,6 +115,11 @@ def sqlstates(frames):
     return [fields(f)["C"] for f in frames if f.type == "E"]
 
 
+def told(frames):
+    """(SQLSTATEs, the status that ReadyForQuery tells; "": the connection ended)."""
+    return sqlstates(frames), frames[-1].body.decode() if frames[-1].type == "Z" else ""
+
+
 def row_values(frame):
     count, at, values = struct.unpack("!h", frame.body[:2])[0], 2, []
     for _ in range(count):
