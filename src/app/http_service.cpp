@@ -17,8 +17,6 @@
 namespace pgweir::app {
 namespace {
 
-// More would only wait for workers that do not answer.
-
 // /proc/self/statm: sizes in pages, the second one resident. proc(5).
 std::uint64_t resident_bytes() {
     std::array<char, 128> text{};

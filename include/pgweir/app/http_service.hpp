@@ -30,7 +30,7 @@ namespace pgweir::app {
 // says nothing at all, so who has waited too long is given up, and the next one asks again.
 class scrape_queue {
 public:
-    static constexpr std::size_t most = 64;
+    static constexpr std::size_t most = 64;  // more would only wait for workers that do not answer
     static constexpr base::duration patience = std::chrono::seconds{10};
 
     struct joined {
