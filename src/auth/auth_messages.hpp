@@ -10,6 +10,7 @@
 namespace pgweir::auth {
 
 inline constexpr std::string_view scram_mechanism = "SCRAM-SHA-256";
+inline constexpr std::string_view scram_plus_mechanism = "SCRAM-SHA-256-PLUS";
 
 enum class auth_code : std::int32_t {
     ok = 0,

@@ -24,8 +24,13 @@ bool fits_scram(const credentials& who) {
 client_login::client_login(method how,
                            credentials who,
                            const digest& mock_seed,
-                           login_entropy entropy)
-    : how_{how}, who_{std::move(who)}, mock_seed_{mock_seed}, entropy_{std::move(entropy)} {}
+                           login_entropy entropy,
+                           channel_binding channel)
+    : how_{how},
+      who_{std::move(who)},
+      mock_seed_{mock_seed},
+      entropy_{std::move(entropy)},
+      channel_{std::move(channel)} {}
 
 client_login::~client_login() { base::wipe(who_.secret.data(), who_.secret.size()); }
 
@@ -33,13 +38,20 @@ client_login::step client_login::start() {
     if (state_ != state::idle) {
         return refuse("08P01", "authentication was already begun");
     }
+    const bool is_scram =
+        how_ == method::scram_sha_256 ||
+        (how_ == method::md5 && who_.known && kind_of(who_.secret) == secret_kind::scram);
+    if (channel_.policy == binding_policy::require && !(is_scram && channel_.can_bind())) {
+        return refuse("28000", "connection requires channel binding",
+                      "Only SCRAM-SHA-256-PLUS over TLS is accepted here.");
+    }
     switch (how_) {
         case method::trust: return who_.known ? accept({}) : refuse_wrong_password();
         case method::password:
             state_ = state::cleartext;
             return {step::kind::read_more, authentication(auth_code::cleartext_password)};
         case method::md5:
-            if (who_.known && kind_of(who_.secret) == secret_kind::scram) {
+            if (is_scram) {
                 return start_sasl();
             }
             state_ = state::md5;
@@ -63,10 +75,18 @@ client_login::step client_login::start_sasl() {
             hash_plain_ = true;
         }
     }
-    scram_.emplace(std::move(verifier), entropy_.nonce, mock);
+    const bool can_bind = channel_.can_bind();
+    scram_.emplace(std::move(verifier), entropy_.nonce, mock,
+                   can_bind ? channel_.end_point : std::string{});
     state_ = state::sasl_initial;
-    std::string mechanisms{scram_mechanism};
-    mechanisms.append(2, '\0');  // the name's end, and the list's
+    std::string mechanisms;
+    if (can_bind) {
+        mechanisms.append(scram_plus_mechanism).push_back('\0');
+    }
+    if (channel_.policy != binding_policy::require) {
+        mechanisms.append(scram_mechanism).push_back('\0');
+    }
+    mechanisms.push_back('\0');  // the list's end
     return {step::kind::read_more, authentication(auth_code::sasl, mechanisms)};
 }
 
@@ -155,7 +175,9 @@ client_login::step client_login::on_sasl_initial(std::string_view body) {
     if (end == std::string_view::npos) {
         return refuse("08P01", "invalid string in message");
     }
-    if (body.substr(0, end) != scram_mechanism) {
+    const auto mechanism = body.substr(0, end);
+    is_plus_ = mechanism == scram_plus_mechanism && channel_.can_bind();
+    if (!is_plus_ && (mechanism != scram_mechanism || channel_.policy == binding_policy::require)) {
         return refuse("08P01", "client selected an invalid SASL authentication mechanism");
     }
     body.remove_prefix(end + 1);
@@ -177,7 +199,7 @@ client_login::step client_login::on_sasl_initial(std::string_view body) {
 }
 
 client_login::step client_login::on_sasl_first(std::string_view message) {
-    const auto answer = scram_->on_client_first(message);
+    const auto answer = scram_->on_client_first(message, is_plus_);
     if (const auto* error = std::get_if<scram_error>(&answer)) {
         return refuse_scram(*error);
     }
@@ -249,11 +271,24 @@ client_login::step client_login::refuse_wrong_password() {
 
 // Codes and texts of PostgreSQL's src/backend/libpq/auth-scram.c.
 client_login::step client_login::refuse_scram(scram_error error) {
+    constexpr auto malformed = "malformed SCRAM message";
     switch (error) {
-        case scram_error::channel_binding_unsupported:
-            return refuse("08P01",
-                          "client selected SCRAM-SHA-256 without channel binding, but the SCRAM "
-                          "message includes channel binding data");
+        case scram_error::unwanted_binding:
+            return refuse("08P01", malformed,
+                          "The client selected SCRAM-SHA-256 without channel binding, but the "
+                          "SCRAM message includes channel binding data.");
+        case scram_error::missing_binding:
+            return refuse("08P01", malformed,
+                          "The client selected SCRAM-SHA-256-PLUS, but the SCRAM message does not "
+                          "include channel binding data.");
+        case scram_error::unknown_binding:
+            return refuse("08P01", "unsupported SCRAM channel-binding type");
+        case scram_error::binding_downgraded:
+            return refuse("28000", "SCRAM channel binding negotiation error",
+                          "The client supports SCRAM channel binding but thinks the server does "
+                          "not.  However, this server does support channel binding.");
+        case scram_error::wrong_end_point:
+            return refuse("28000", "SCRAM channel binding check failed");
         case scram_error::channel_binding_mismatch:
             return refuse("08P01",
                           "unexpected SCRAM channel-binding attribute in client-final-message");
@@ -267,7 +302,7 @@ client_login::step client_login::refuse_scram(scram_error error) {
         case scram_error::malformed:
         case scram_error::iterations_refused: break;
     }
-    return refuse("08P01", "malformed SCRAM message");
+    return refuse("08P01", malformed);
 }
 
 }  // namespace pgweir::auth

@@ -6,6 +6,9 @@
 
 namespace pgweir::auth {
 
+// The one kind of channel binding that PostgreSQL has. RFC 5929 section 4.
+inline constexpr std::string_view end_point_binding = "tls-server-end-point";
+
 // RFC 5802 section 5.1. Takes attributes off the front of a message, in the order the grammar has.
 class scram_attributes {
 public:

@@ -1,4 +1,4 @@
-// The client's side of SCRAM-SHA-256 without channel binding.
+// The client's side of SCRAM-SHA-256 and SCRAM-SHA-256-PLUS.
 #include "pgweir/auth/scram_client.hpp"
 
 #include "auth/base64.hpp"
@@ -25,7 +25,18 @@ bool extends(std::string_view nonce, std::string_view ours) {
 scram_client::scram_client(std::string client_nonce)
     : nonce_{std::move(client_nonce)}, client_first_bare_{"n=,r=" + nonce_} {}
 
-std::string scram_client::first_message() const { return "n,," + client_first_bare_; }
+void scram_client::bind(binding how, std::string end_point) {
+    switch (how) {
+        case binding::none: gs2_header_ = "n,,"; break;
+        case binding::unoffered: gs2_header_ = "y,,"; break;
+        case binding::end_point:
+            gs2_header_ = "p=" + std::string{end_point_binding} + ",,";
+            end_point_ = std::move(end_point);
+            break;
+    }
+}
+
+std::string scram_client::first_message() const { return gs2_header_ + client_first_bare_; }
 
 std::optional<scram_error> scram_client::on_server_first(std::string_view message) {
     if (!server_first_.empty() || message.size() > max_message) {
@@ -65,8 +76,8 @@ std::optional<scram_error> scram_client::on_server_first(std::string_view messag
 }
 
 std::string scram_client::final_message(const scram_keys& keys) {
-    // "biws" is base64 of the gs2 header "n,,".
-    const std::string without_proof = "c=biws,r=" + nonce_;
+    const std::string without_proof =
+        "c=" + base64::encode(gs2_header_ + end_point_) + ",r=" + nonce_;
     const std::string auth_message = client_first_bare_ + ',' + server_first_ + ',' + without_proof;
     const digest stored = crypto::sha256(crypto::as_text(keys.client_key));
     digest proof = crypto::hmac_sha256(crypto::as_text(stored), auth_message);

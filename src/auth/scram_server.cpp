@@ -1,4 +1,4 @@
-// The server's side of SCRAM-SHA-256 without channel binding.
+// The server's side of SCRAM-SHA-256 and SCRAM-SHA-256-PLUS.
 #include "pgweir/auth/scram_server.hpp"
 
 #include "auth/base64.hpp"
@@ -12,31 +12,57 @@ namespace pgweir::auth {
 namespace {
 
 struct gs2_header {
-    char channel_flag;
+    std::string_view text;
     std::string_view rest;  // client-first-message-bare
 };
 
-// RFC 5802 section 7, gs2-header: "n,," or "y,,".
-std::variant<gs2_header, scram_error> read_gs2_header(std::string_view message) {
+// RFC 5802 section 7, gs2-header: "n,,", "y,," or "p=tls-server-end-point,,". Checks what the
+// client says of channel binding against `is_plus`, what it chose, and `is_offered`.
+std::variant<gs2_header, scram_error> read_gs2_header(std::string_view message,
+                                                      bool is_plus,
+                                                      bool is_offered) {
+    auto size = std::size_t{1};
     if (message.substr(0, 2) == "p=") {
-        return scram_error::channel_binding_unsupported;
+        if (!is_plus) {
+            return scram_error::unwanted_binding;
+        }
+        size = message.find(',');
+        if (size == std::string_view::npos) {
+            return scram_error::malformed;
+        }
+        if (message.substr(2, size - 2) != end_point_binding) {
+            return scram_error::unknown_binding;
+        }
+    } else if (message.empty() || (message[0] != 'n' && message[0] != 'y')) {
+        return scram_error::malformed;
+    } else if (is_plus) {
+        return scram_error::missing_binding;
+    } else if (message[0] == 'y' && is_offered) {
+        return scram_error::binding_downgraded;
     }
-    if (message.size() < 3 || (message[0] != 'n' && message[0] != 'y') || message[1] != ',') {
+    const auto behind = message.substr(size);
+    if (behind.size() < 2 || behind[0] != ',') {
         return scram_error::malformed;
     }
-    if (message[2] == 'a') {
+    if (behind[1] == 'a') {
         return scram_error::authzid_unsupported;
     }
-    if (message[2] != ',') {
+    if (behind[1] != ',') {
         return scram_error::malformed;
     }
-    return gs2_header{message[0], message.substr(3)};
+    return gs2_header{message.substr(0, size + 2), behind.substr(2)};
 }
 
 }  // namespace
 
-scram_server::scram_server(scram_verifier verifier, std::string server_nonce, bool mock)
-    : mock_{mock}, verifier_{std::move(verifier)}, nonce_{std::move(server_nonce)} {}
+scram_server::scram_server(scram_verifier verifier,
+                           std::string server_nonce,
+                           bool mock,
+                           std::string end_point)
+    : mock_{mock},
+      end_point_{std::move(end_point)},
+      verifier_{std::move(verifier)},
+      nonce_{std::move(server_nonce)} {}
 
 scram_server::~scram_server() { base::wipe(client_key_.data(), client_key_.size()); }
 
@@ -49,15 +75,16 @@ void scram_server::use_keys(const scram_keys& keys) {
     verifier_ = to_verifier(keys, verifier_.salt, verifier_.iterations);
 }
 
-std::variant<std::string, scram_error> scram_server::on_client_first(std::string_view message) {
+std::variant<std::string, scram_error> scram_server::on_client_first(std::string_view message,
+                                                                     bool is_plus) {
     if (state_ != state::expect_first) {
         return fail(scram_error::malformed);
     }
-    const auto header = read_gs2_header(message);
+    const auto header = read_gs2_header(message, is_plus, !end_point_.empty());
     if (const auto* error = std::get_if<scram_error>(&header)) {
         return fail(*error);
     }
-    const auto [channel_flag, bare] = std::get<gs2_header>(header);
+    const auto [header_text, bare] = std::get<gs2_header>(header);
     scram_attributes attributes{bare};
     if (attributes.next_is('m')) {
         return fail(scram_error::extension_unsupported);
@@ -68,7 +95,11 @@ std::variant<std::string, scram_error> scram_server::on_client_first(std::string
         !attributes.only_extensions_left()) {
         return fail(scram_error::malformed);
     }
-    channel_flag_ = channel_flag;
+    is_plus_ = is_plus;
+    channel_input_ = header_text;
+    if (is_plus) {
+        channel_input_ += end_point_;
+    }
     client_first_bare_ = bare;
     nonce_.insert(0, *client_nonce);
     server_first_ = "r=" + nonce_ + ",s=" + base64::encode(verifier_.salt) +
@@ -101,8 +132,8 @@ std::variant<std::string, scram_error> scram_server::on_client_final(std::string
         proof_text->size() + 2 != proof_attribute.size()) {
         return scram_error::malformed;
     }
-    if (*channel != base64::encode(std::string{channel_flag_} + ",,")) {
-        return scram_error::channel_binding_mismatch;
+    if (*channel != base64::encode(channel_input_)) {
+        return is_plus_ ? scram_error::wrong_end_point : scram_error::channel_binding_mismatch;
     }
     if (*nonce != nonce_) {
         return scram_error::nonce_mismatch;

@@ -41,8 +41,8 @@ const char* unsupported_name(auth_code code) {
 
 }  // namespace
 
-server_login::server_login(server_credentials who, std::string nonce)
-    : who_{std::move(who)}, scram_{std::move(nonce)} {}
+server_login::server_login(server_credentials who, std::string nonce, channel_binding channel)
+    : who_{std::move(who)}, channel_{std::move(channel)}, scram_{std::move(nonce)} {}
 
 server_login::~server_login() { base::wipe(who_.password.data(), who_.password.size()); }
 
@@ -71,6 +71,9 @@ server_login::step server_login::on_authentication(std::string_view body) {
 }
 
 server_login::step server_login::on_ok() {
+    if (must_bind()) {
+        return fail_unbound();
+    }
     if (state_ == state::start || state_ == state::answered) {
         state_ = state::done;
         return {step::kind::ok, {}};
@@ -85,6 +88,9 @@ server_login::step server_login::on_cleartext() {
     if (state_ != state::start) {
         return fail("the server asks for a second password");
     }
+    if (must_bind()) {
+        return fail_unbound();
+    }
     if (kind_of(who_.password) != secret_kind::plain) {
         return fail_without_password("a cleartext password");
     }
@@ -94,6 +100,9 @@ server_login::step server_login::on_cleartext() {
 server_login::step server_login::on_md5(std::string_view salt) {
     if (state_ != state::start) {
         return fail("the server asks for a second password");
+    }
+    if (must_bind()) {
+        return fail_unbound();
     }
     if (salt.size() != 4) {
         return fail("the server sent a malformed authentication request");
@@ -116,14 +125,30 @@ server_login::step server_login::on_sasl(std::string_view mechanisms) {
     if (state_ != state::start) {
         return fail("the server asks for a second password");
     }
-    if (!offers(mechanisms, scram_mechanism)) {
+    const bool has_plus = offers(mechanisms, scram_plus_mechanism);
+    if (has_plus && !channel_.is_encrypted) {
+        return fail("the server offers SCRAM-SHA-256-PLUS over a connection without TLS");
+    }
+    is_bound_ = has_plus && channel_.can_bind();
+    if (must_bind()) {
+        return fail_unbound();
+    }
+    if (!is_bound_ && !offers(mechanisms, scram_mechanism)) {
         return fail("the server offers no SASL mechanism that pgweir supports (SCRAM-SHA-256)");
     }
     if (!who_.keys && kind_of(who_.password) != secret_kind::plain) {
         return fail_without_password("SCRAM-SHA-256");
     }
     state_ = state::sasl_first;
-    return {step::kind::send, sasl_initial_response(scram_mechanism, scram_.first_message())};
+    if (is_bound_) {
+        scram_.bind(scram_client::binding::end_point, channel_.end_point);
+    } else if (channel_.can_bind()) {
+        // Should the server have offered it and somebody in between have removed it, it will know.
+        scram_.bind(scram_client::binding::unoffered);
+    }
+    return {step::kind::send,
+            sasl_initial_response(is_bound_ ? scram_plus_mechanism : scram_mechanism,
+                                  scram_.first_message())};
 }
 
 server_login::step server_login::on_sasl_continue(std::string_view message) {
@@ -183,6 +208,14 @@ server_login::step server_login::fail(std::string message, std::string hint) {
     state_ = state::done;
     why_ = {std::move(message), std::move(hint)};
     return {step::kind::failed, {}};
+}
+
+server_login::step server_login::fail_unbound() {
+    return fail("channel binding is required, and the server does not do it",
+                channel_.is_encrypted
+                    ? "The server needs password_encryption = scram-sha-256 and a scram-sha-256 "
+                      "line in its pg_hba.conf; or set channel_binding = \"prefer\"."
+                    : "Channel binding needs TLS: set sslmode, or channel_binding = \"prefer\".");
 }
 
 server_login::step server_login::fail_without_password(std::string_view asked) {

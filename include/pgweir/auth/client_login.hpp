@@ -1,6 +1,7 @@
 // Decides how a client proves who it is: the server's half of PostgreSQL's password methods.
 #pragma once
 
+#include "pgweir/auth/channel_binding.hpp"
 #include "pgweir/auth/hash_request.hpp"
 #include "pgweir/auth/scram_server.hpp"
 
@@ -69,7 +70,13 @@ public:
 
     // `mock_seed`: secret, and the same for all logins and threads of this process (better, of all
     // processes that serve these users).
-    client_login(method how, credentials who, const digest& mock_seed, login_entropy entropy);
+    // `channel`: SCRAM-SHA-256-PLUS is offered where it can bind; where it must, nobody gets in
+    // without, whatever the method.
+    client_login(method how,
+                 credentials who,
+                 const digest& mock_seed,
+                 login_entropy entropy,
+                 channel_binding channel = {});
     ~client_login();
     client_login(const client_login&) = delete;
     client_login& operator=(const client_login&) = delete;
@@ -124,6 +131,8 @@ private:
     credentials who_;
     digest mock_seed_;
     login_entropy entropy_;
+    channel_binding channel_;
+    bool is_plus_ = false;     // the client has chosen SCRAM-SHA-256-PLUS
     bool hash_plain_ = false;  // SCRAM against a plain secret whose verifier is still to be made
     std::optional<scram_server> scram_;
     std::string client_final_;  // kept while the keys are derived

@@ -1,9 +1,10 @@
-// The client's side of SCRAM-SHA-256 without channel binding (RFC 5802, RFC 7677).
+// The client's side of SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677).
 #pragma once
 
 #include "pgweir/auth/scram_error.hpp"
 #include "pgweir/auth/scram_keys.hpp"
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,6 +21,15 @@ public:
     // `client_nonce`: printable, without ',', fresh for every exchange (random_nonce()).
     explicit scram_client(std::string client_nonce);
 
+    // The gs2 header that goes first; without a call it is `none`. Before first_message().
+    enum class binding : std::uint8_t {
+        none,       // "n": we could not
+        unoffered,  // "y": we could, the server does not offer it
+        end_point,  // "p=tls-server-end-point": SCRAM-SHA-256-PLUS
+    };
+    // `end_point`: channel_binding::end_point, for the last one.
+    void bind(binding how, std::string end_point = {});
+
     // "n,,n=,r=...": PostgreSQL takes the user from the startup packet.
     [[nodiscard]] std::string first_message() const;
     // nullopt: go on, salt() and iterations() say which keys final_message() needs.
@@ -34,6 +44,8 @@ public:
 
 private:
     std::string nonce_;  // ours, then the combined one
+    std::string gs2_header_ = "n,,";
+    std::string end_point_;
     std::string client_first_bare_;
     std::string server_first_;
     std::string salt_;

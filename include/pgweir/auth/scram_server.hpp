@@ -1,4 +1,4 @@
-// The server's side of SCRAM-SHA-256 without channel binding (RFC 5802, RFC 7677).
+// The server's side of SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677).
 #pragma once
 
 #include "pgweir/auth/scram_error.hpp"
@@ -17,12 +17,19 @@ class scram_server {
 public:
     // `server_nonce`: printable, without ',', fresh for every exchange (random_nonce()).
     // `mock`: `verifier` is made up (mock_verifier()); the exchange runs as any other and ends in
-    // authentication_failed.
-    scram_server(scram_verifier verifier, std::string server_nonce, bool mock);
+    // authentication_failed. `end_point`: channel_binding::end_point where SCRAM-SHA-256-PLUS was
+    // offered, else empty.
+    scram_server(scram_verifier verifier,
+                 std::string server_nonce,
+                 bool mock,
+                 std::string end_point = {});
 
-    // client-first-message -> server-first-message. As PostgreSQL without TLS: "n" and "y" are
-    // accepted, "p=" is not; the user name in it is ignored, the startup packet has it.
-    [[nodiscard]] std::variant<std::string, scram_error> on_client_first(std::string_view message);
+    // client-first-message -> server-first-message. `is_plus`: the client has chosen
+    // SCRAM-SHA-256-PLUS. As PostgreSQL: who says "y" ("you cannot bind channels, I could") where
+    // it was offered is being deceived; the user name is ignored, the startup packet has it.
+    // REQUIRES: `is_plus` only where it was offered.
+    [[nodiscard]] std::variant<std::string, scram_error> on_client_first(std::string_view message,
+                                                                         bool is_plus = false);
     // client-final-message -> server-final-message ("v=...").
     [[nodiscard]] std::variant<std::string, scram_error> on_client_final(std::string_view message);
 
@@ -47,7 +54,9 @@ private:
 
     state state_ = state::expect_first;
     bool mock_;
-    char channel_flag_ = 'n';  // of the gs2 header, which "c=" must repeat
+    std::string end_point_;
+    std::string channel_input_;  // what "c=" must be, decoded: RFC 5802 section 7, cbind-input
+    bool is_plus_ = false;
     scram_verifier verifier_;
     std::string nonce_;  // the server's part, then the combined one
     std::string client_first_bare_;

@@ -1,6 +1,7 @@
 // Decides how pgweir proves itself to a PostgreSQL server: the client's half of password methods.
 #pragma once
 
+#include "pgweir/auth/channel_binding.hpp"
 #include "pgweir/auth/hash_request.hpp"
 #include "pgweir/auth/scram_client.hpp"
 
@@ -25,8 +26,9 @@ struct server_credentials {
 // here; an ErrorResponse is the caller's to handle. `ok` and `failed` are final.
 //
 // Supported (PostgreSQL docs 55.7): AuthenticationOk, CleartextPassword, MD5Password, SASL with
-// SCRAM-SHA-256. A server that began SASL must prove that it knows the verifier before its
-// AuthenticationOk counts.
+// SCRAM-SHA-256 and SCRAM-SHA-256-PLUS. A server that began SASL must prove that it knows the
+// verifier before its AuthenticationOk counts. As libpq: where channel binding is required,
+// nothing counts but SCRAM-SHA-256-PLUS; a server that offers it without TLS is not believed.
 class server_login {
 public:
     struct step {
@@ -46,7 +48,7 @@ public:
     };
 
     // `nonce`: random_nonce(), injected so that dialogues can be replayed.
-    server_login(server_credentials who, std::string nonce);
+    server_login(server_credentials who, std::string nonce, channel_binding channel = {});
     ~server_login();
     server_login(const server_login&) = delete;
     server_login& operator=(const server_login&) = delete;
@@ -79,10 +81,16 @@ private:
     step send_proof(const scram_keys& keys);
     step send_password(std::string_view response);
     step fail(std::string message, std::string hint = {});
+    [[nodiscard]] bool must_bind() const noexcept {
+        return channel_.policy == binding_policy::require && !is_bound_;
+    }
+    step fail_unbound();
     step fail_without_password(std::string_view asked);
 
     state state_ = state::start;
     server_credentials who_;
+    channel_binding channel_;
+    bool is_bound_ = false;  // by SCRAM-SHA-256-PLUS
     scram_client scram_;
     hash_request request_;
     failure why_;

@@ -52,9 +52,13 @@ struct dialogue {
     bool accepted = false;   // the door let the visitor in
     bool logged_in = false;  // the visitor believes the door
 
-    dialogue(method how, credentials door_knows, server_credentials visitor_has)
-        : door{how, std::move(door_knows), seed, entropy()},
-          visitor{std::move(visitor_has), "client-nonce"} {}
+    dialogue(method how,
+             credentials door_knows,
+             server_credentials visitor_has,
+             channel_binding door_s = {},
+             channel_binding visitor_s = {})
+        : door{how, std::move(door_knows), seed, entropy(), std::move(door_s)},
+          visitor{std::move(visitor_has), "client-nonce", std::move(visitor_s)} {}
 
     void run() {
         client_login::step said = door.start();
