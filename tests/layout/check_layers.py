@@ -15,7 +15,7 @@ LAYER_CALL = re.compile(r"^add_pgweir_layer\((\w+)\s*([^)]*)\)", re.MULTILINE)
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.MULTILINE)
 
 # Layers whose headers decide and never perform: no socket, event loop or TLS object in them.
-PURE_LAYERS = ("base", "config", "protocol", "auth", "metrics", "cluster", "observe")
+PURE_LAYERS = ("base", "config", "protocol", "auth", "metrics", "cluster", "observe", "tls")
 IMPURE_HEADER = re.compile(
     r"^(boost/asio|openssl/|sys/(socket|epoll|un|uio)\.h|netinet/|arpa/|netdb\.h|poll\.h)"
 )

@@ -1,0 +1,450 @@
+// The dialogue of two engines: handshakes, records, and everything that may go wrong with them.
+#include "pgweir/tls/engine.hpp"
+
+#include "tls/engine_pair.hpp"
+
+#include <gtest/gtest.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+#include <memory>
+#include <string>
+
+namespace pgweir::tls {
+namespace {
+
+using progress = engine::progress;
+using condition = engine::condition;
+
+std::string pattern(std::size_t size) {
+    std::string out(size, '\0');
+    for (std::size_t i = 0; i < size; ++i) {
+        out[i] = static_cast<char>('a' + i % 23);
+    }
+    return out;
+}
+
+context_settings limited(context_settings s, version v) {
+    s.min_version = s.max_version = v;
+    return s;
+}
+
+// A pair after its handshake.
+std::unique_ptr<engine_pair> connected(
+    const context_settings& server = engine_pair::server_settings(),
+    const context_settings& client = engine_pair::client_settings()) {
+    auto pair = std::make_unique<engine_pair>(server, client);
+    pair->shake();
+    if (!pair->is_done()) {
+        throw std::runtime_error{pair->server.error() + pair->client.error()};
+    }
+    return pair;
+}
+
+// --- the handshake
+
+TEST(engine, agrees_with_its_peer) {
+    engine_pair pair;
+    EXPECT_EQ(pair.shake(), std::pair(progress::done, progress::done));
+}
+
+TEST(engine, agrees_when_the_handshake_comes_byte_by_byte) {
+    engine_pair pair;
+    EXPECT_EQ(pair.shake(1), std::pair(progress::done, progress::done));
+}
+
+TEST(engine, speaks_tls_1_3_with_whoever_does) {
+    EXPECT_EQ(connected()->server.security().version, "TLSv1.3");
+}
+
+TEST(engine, speaks_tls_1_2_with_whoever_speaks_nothing_newer) {
+    const auto pair = connected(engine_pair::server_settings(),
+                                limited(engine_pair::client_settings(), version::tls_1_2));
+    EXPECT_EQ(pair->server.security().version, "TLSv1.2");
+}
+
+TEST(engine, refuses_a_version_below_its_minimum) {
+    auto settings = engine_pair::server_settings();
+    settings.min_version = version::tls_1_3;
+    engine_pair pair{settings, limited(engine_pair::client_settings(), version::tls_1_2)};
+    EXPECT_EQ(pair.shake().first, progress::failed);
+    EXPECT_EQ(pair.server.error(), "unsupported protocol");
+}
+
+TEST(engine, tells_the_peer_why_it_refuses) {
+    auto settings = engine_pair::server_settings();
+    settings.min_version = version::tls_1_3;
+    engine_pair pair{settings, limited(engine_pair::client_settings(), version::tls_1_2)};
+    pair.shake();
+    EXPECT_EQ(pair.client.error(), "tlsv1 alert protocol version");
+}
+
+TEST(engine, refuses_bytes_that_are_no_tls) {
+    engine_pair pair;
+    EXPECT_EQ(pair.server.handshake("GET / HTTP/1.1\r\n\r\n"), progress::failed);
+    EXPECT_EQ(pair.server.error(), "http request");
+}
+
+TEST(engine, refuses_a_startup_packet_where_a_handshake_is_due) {
+    engine_pair pair;
+    EXPECT_EQ(pair.server.handshake(std::string("\0\0\0\x08\0\3\0\0", 8)), progress::failed);
+}
+
+TEST(engine, needs_more_for_half_a_greeting) {
+    engine_pair pair;
+    (void)pair.client.handshake({});
+    const auto hello = pair.client.take_output();
+    EXPECT_EQ(pair.server.handshake(std::string_view{hello}.substr(0, hello.size() / 2)),
+              progress::more);
+}
+
+TEST(engine, survives_a_greeting_with_any_byte_broken) {
+    engine_pair first;
+    (void)first.client.handshake({});
+    const auto hello = first.client.take_output();
+    const auto context = must_load(engine_pair::server_settings());
+    for (std::size_t at = 0; at < hello.size(); ++at) {
+        auto broken = hello;
+        broken[at] = static_cast<char>(broken[at] ^ 0x55);
+        engine server{context};
+        EXPECT_NE(server.handshake(broken), progress::done) << at;
+    }
+}
+
+TEST(engine, offers_no_session_tickets) {
+    const auto pair = connected();
+    EXPECT_EQ(pair->to_client, "");
+}
+
+TEST(engine, keeps_what_came_behind_the_handshake) {
+    engine_pair pair;
+    (void)pair.client.handshake({});
+    (void)pair.server.handshake(pair.client.take_output());
+    ASSERT_EQ(pair.client.handshake(pair.server.take_output()), progress::done);
+    const auto finished = pair.client.take_output();
+    ASSERT_EQ(pair.server.handshake(finished + engine_pair::encrypted(pair.client, "startup")),
+              progress::done);
+    EXPECT_TRUE(pair.server.has_pending());
+    EXPECT_EQ(engine_pair::decrypted(pair.server, {}).text, "startup");
+}
+
+TEST(engine, agrees_on_the_name_of_the_protocol) {
+    EXPECT_TRUE(connected()->server.security().has_alpn);
+}
+
+// --- certificates
+
+TEST(engine, tells_nothing_of_a_peer_without_a_certificate) {
+    EXPECT_FALSE(connected()->server.security().has_peer_certificate);
+}
+
+context_settings asks_for_certificates(verification how) {
+    auto settings = engine_pair::server_settings();
+    settings.peer = how;
+    settings.ca = engine_pair::home().file();
+    return settings;
+}
+context_settings shows(const identity& own) {
+    auto settings = engine_pair::client_settings();
+    settings.certificate = own.certificate;
+    settings.key = own.key;
+    return settings;
+}
+
+TEST(engine, tells_the_common_name_of_its_peer) {
+    const auto alice = engine_pair::home().issue({.common_name = "alice"});
+    EXPECT_EQ(connected(asks_for_certificates(verification::if_given), shows(alice))
+                  ->server.security()
+                  .peer_common_name,
+              "alice");
+}
+
+TEST(engine, tells_the_distinguished_name_of_its_peer_by_rfc_2253) {
+    const auto alice = engine_pair::home().issue({.common_name = "alice", .organization = "A, B"});
+    EXPECT_EQ(connected(asks_for_certificates(verification::if_given), shows(alice))
+                  ->server.security()
+                  .peer_distinguished_name,
+              "CN=alice,O=A\\, B");
+}
+
+TEST(engine, refuses_a_common_name_with_a_null_in_it) {
+    const auto mallory =
+        engine_pair::home().issue({.common_name = std::string("alice\0mallory", 13)});
+    engine_pair pair{asks_for_certificates(verification::if_given), shows(mallory)};
+    EXPECT_EQ(pair.shake().first, progress::failed);
+    EXPECT_EQ(pair.server.error(), "SSL certificate's common name contains embedded null");
+}
+
+TEST(engine, lets_a_client_without_a_certificate_in_unless_there_must_be_one) {
+    engine_pair pair{asks_for_certificates(verification::if_given), engine_pair::client_settings()};
+    EXPECT_EQ(pair.shake().first, progress::done);
+}
+
+TEST(engine, refuses_a_client_without_a_certificate_where_there_must_be_one) {
+    engine_pair pair{asks_for_certificates(verification::required), engine_pair::client_settings()};
+    EXPECT_EQ(pair.shake().first, progress::failed);
+    EXPECT_EQ(pair.server.error(), "peer did not return a certificate");
+}
+
+TEST(engine, refuses_a_certificate_signed_by_somebody_else) {
+    authority stranger{"Somebody"};
+    engine_pair pair{asks_for_certificates(verification::if_given),
+                     shows(stranger.issue({.common_name = "alice"}))};
+    EXPECT_EQ(pair.shake().first, progress::failed);
+    EXPECT_EQ(pair.server.error(),
+              "certificate verify failed: unable to get local issuer certificate");
+}
+
+TEST(engine, refuses_a_certificate_that_has_expired) {
+    const auto old = engine_pair::home().issue({.common_name = "alice", .seconds = -60});
+    engine_pair pair{asks_for_certificates(verification::if_given), shows(old)};
+    EXPECT_EQ(pair.shake().first, progress::failed);
+    EXPECT_EQ(pair.server.error(), "certificate verify failed: certificate has expired");
+}
+
+// A server whose certificate is `c`, seen by a client that wants to reach `host`.
+progress reaches(const claim& c, const std::string& host, std::string* error = nullptr) {
+    const auto own = engine_pair::home().issue(c);
+    engine_pair pair{{.side = role::server, .certificate = own.certificate, .key = own.key},
+                     engine_pair::client_settings(),
+                     {.host = host, .verify_host = true}};
+    pair.shake();
+    if (error != nullptr) {
+        *error = pair.client.error();
+    }
+    return pair.client_is;
+}
+
+TEST(engine, finds_its_host_among_the_alternative_names) {
+    EXPECT_EQ(reaches({.common_name = "x", .alternative_names = "DNS:a.test,DNS:b.test"}, "b.test"),
+              progress::done);
+}
+
+TEST(engine, finds_its_address_among_the_alternative_names) {
+    EXPECT_EQ(reaches({.common_name = "x", .alternative_names = "IP:10.0.0.1"}, "10.0.0.1"),
+              progress::done);
+}
+
+TEST(engine, takes_an_address_for_no_name) {
+    EXPECT_EQ(reaches({.common_name = "x", .alternative_names = "DNS:10.0.0.1"}, "10.0.0.1"),
+              progress::failed);
+}
+
+TEST(engine, takes_the_common_name_where_there_is_no_alternative) {
+    EXPECT_EQ(reaches({.common_name = "db.test"}, "db.test"), progress::done);
+}
+
+TEST(engine, takes_the_common_name_for_an_address_where_there_is_no_alternative) {
+    EXPECT_EQ(reaches({.common_name = "10.0.0.1"}, "10.0.0.1"), progress::done);
+}
+
+TEST(engine, ignores_the_common_name_beside_an_alternative) {
+    EXPECT_EQ(reaches({.common_name = "db.test", .alternative_names = "DNS:other.test"}, "db.test"),
+              progress::failed);
+}
+
+TEST(engine, takes_a_wildcard_for_one_label) {
+    EXPECT_EQ(
+        reaches({.common_name = "x", .alternative_names = "DNS:*.test.example"}, "db.test.example"),
+        progress::done);
+}
+
+TEST(engine, takes_no_wildcard_for_two_labels) {
+    EXPECT_EQ(
+        reaches({.common_name = "x", .alternative_names = "DNS:*.example"}, "db.test.example"),
+        progress::failed);
+}
+
+TEST(engine, says_whose_certificate_it_found_instead) {
+    std::string error;
+    reaches({.common_name = "other.test"}, "db.test", &error);
+    EXPECT_EQ(error, "server certificate for \"other.test\" does not match host name \"db.test\"");
+}
+
+TEST(engine, refuses_a_server_signed_by_somebody_else) {
+    authority stranger{"Somebody"};
+    const auto own = stranger.issue({.common_name = "localhost"});
+    engine_pair pair{{.side = role::server, .certificate = own.certificate, .key = own.key}};
+    EXPECT_EQ(pair.shake().second, progress::failed);
+}
+
+TEST(engine, believes_anybody_where_nothing_is_verified) {
+    authority stranger{"Somebody"};
+    const auto own = stranger.issue({.common_name = "elsewhere"});
+    engine_pair pair{{.side = role::server, .certificate = own.certificate, .key = own.key},
+                     {.side = role::client},
+                     {.host = "localhost"}};
+    EXPECT_EQ(pair.shake().second, progress::done);
+}
+
+// --- channel binding
+
+TEST(engine, tells_both_sides_the_same_end_point) {
+    const auto pair = connected();
+    EXPECT_EQ(pair->server.security().server_end_point.size(), 32U);
+    EXPECT_EQ(pair->server.security().server_end_point, pair->client.security().server_end_point);
+}
+
+TEST(engine, knows_no_end_point_where_none_is_defined) {
+    authority signer{"Edwards", key_kind::ed25519};
+    const auto own = signer.issue({.common_name = "localhost", .key = key_kind::ed25519});
+    const auto pair =
+        connected({.side = role::server, .certificate = own.certificate, .key = own.key},
+                  {.side = role::client, .peer = verification::required, .ca = signer.file()});
+    EXPECT_EQ(pair->client.security().server_end_point, "");
+}
+
+// --- records
+
+TEST(engine, carries_text_to_the_server) {
+    const auto pair = connected();
+    EXPECT_EQ(
+        engine_pair::decrypted(pair->server, engine_pair::encrypted(pair->client, "hello")).text,
+        "hello");
+}
+
+TEST(engine, carries_text_to_the_client) {
+    const auto pair = connected();
+    EXPECT_EQ(
+        engine_pair::decrypted(pair->client, engine_pair::encrypted(pair->server, "hello")).text,
+        "hello");
+}
+
+TEST(engine, carries_many_records_at_once) {
+    const auto pair = connected();
+    const auto text = pattern(300'000);
+    EXPECT_EQ(engine_pair::decrypted(pair->server, engine_pair::encrypted(pair->client, text)).text,
+              text);
+}
+
+TEST(engine, needs_no_more_room_than_promised) {
+    for (const auto v : {version::tls_1_2, version::tls_1_3}) {
+        const auto pair =
+            connected(engine_pair::server_settings(), limited(engine_pair::client_settings(), v));
+        std::string out(engine::record_size + engine::record_overhead, '\0');
+        const auto used = pair->client.encrypt(pattern(engine::record_size), out);
+        ASSERT_TRUE(used);
+        EXPECT_FALSE(pair->client.has_output());
+    }
+}
+
+// Two records, in the order in which they were made.
+std::string two_records(engine& by, std::string_view first, std::string_view second) {
+    auto out = engine_pair::encrypted(by, first);
+    out += engine_pair::encrypted(by, second);
+    return out;
+}
+
+TEST(engine, joins_records_that_are_cut_anywhere) {
+    for (const auto v : {version::tls_1_2, version::tls_1_3}) {
+        const auto client = limited(engine_pair::client_settings(), v);
+        std::size_t size = 1;
+        for (std::size_t cut = 0; cut <= size; ++cut) {
+            const auto pair = connected(engine_pair::server_settings(), client);
+            const auto bytes = two_records(pair->client, "one", "another");
+            size = bytes.size();
+            auto text = engine_pair::decrypted(pair->server, bytes.substr(0, cut)).text;
+            text += engine_pair::decrypted(pair->server, bytes.substr(cut)).text;
+            ASSERT_EQ(text, "oneanother") << "cut at " << cut;
+        }
+    }
+}
+
+TEST(engine, gives_what_does_not_fit_the_next_time) {
+    const auto pair = connected();
+    const auto text = pattern(100'000);
+    EXPECT_EQ(
+        engine_pair::decrypted(pair->server, engine_pair::encrypted(pair->client, text), 1000).text,
+        text);
+}
+
+TEST(engine, has_more_pending_while_a_record_is_half_taken) {
+    const auto pair = connected();
+    std::string into(3, '\0');
+    (void)pair->server.decrypt(engine_pair::encrypted(pair->client, "hello"), into);
+    EXPECT_TRUE(pair->server.has_pending());
+}
+
+TEST(engine, has_nothing_pending_once_all_is_taken) {
+    const auto pair = connected();
+    std::string into(5, '\0');
+    (void)pair->server.decrypt(engine_pair::encrypted(pair->client, "hello"), into);
+    EXPECT_FALSE(pair->server.has_pending());
+}
+
+TEST(engine, takes_more_while_some_is_pending) {
+    const auto pair = connected();
+    std::string into(3, '\0');
+    (void)pair->server.decrypt(two_records(pair->client, "hello", " dear"), into);
+    EXPECT_EQ(
+        engine_pair::decrypted(pair->server, engine_pair::encrypted(pair->client, " world")).text,
+        "lo dear world");
+}
+
+TEST(engine, fails_at_a_record_with_any_byte_broken) {
+    const auto size = engine_pair::encrypted(connected()->client, "hello").size();
+    for (std::size_t at = 0; at < size; ++at) {
+        const auto pair = connected();
+        auto bytes = engine_pair::encrypted(pair->client, "hello");
+        bytes[at] = static_cast<char>(bytes[at] ^ 1);
+        // A length that is too great waits for the rest.
+        const auto got = engine_pair::decrypted(pair->server, bytes + std::string(600, 'x'));
+        ASSERT_EQ(got.then, condition::failed) << at;
+        ASSERT_EQ(got.text, "") << at;
+    }
+}
+
+TEST(engine, stays_failed) {
+    const auto pair = connected();
+    (void)engine_pair::decrypted(pair->server, pattern(100));
+    EXPECT_EQ(
+        engine_pair::decrypted(pair->server, engine_pair::encrypted(pair->client, "hello")).then,
+        condition::failed);
+}
+
+TEST(engine, has_nothing_pending_once_it_has_failed) {
+    const auto pair = connected();
+    (void)engine_pair::decrypted(pair->server, pattern(100'000));
+    EXPECT_FALSE(pair->server.has_pending());
+}
+
+TEST(engine, refuses_a_record_that_is_sent_again) {
+    const auto pair = connected();
+    const auto bytes = engine_pair::encrypted(pair->client, "pay");
+    EXPECT_EQ(engine_pair::decrypted(pair->server, bytes + bytes).text, "pay");
+    EXPECT_EQ(engine_pair::decrypted(pair->server, {}).then, condition::failed);
+}
+
+// --- the end
+
+TEST(engine, hears_that_its_peer_sends_no_more) {
+    const auto pair = connected();
+    pair->client.close();
+    EXPECT_EQ(engine_pair::decrypted(pair->server, pair->client.take_output()).then,
+              condition::closed);
+}
+
+TEST(engine, gives_what_came_before_the_end) {
+    const auto pair = connected();
+    auto bytes = engine_pair::encrypted(pair->client, "bye");
+    pair->client.close();
+    bytes += pair->client.take_output();
+    EXPECT_EQ(engine_pair::decrypted(pair->server, bytes).text, "bye");
+}
+
+TEST(engine, says_only_once_that_it_sends_no_more) {
+    const auto pair = connected();
+    pair->client.close();
+    (void)pair->client.take_output();
+    pair->client.close();
+    EXPECT_EQ(pair->client.take_output(), "");
+}
+
+TEST(engine, says_nothing_of_an_end_before_there_was_a_beginning) {
+    engine_pair pair;
+    pair.server.close();
+    EXPECT_EQ(pair.server.take_output(), "");
+}
+
+}  // namespace
+}  // namespace pgweir::tls
