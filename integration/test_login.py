@@ -7,7 +7,8 @@ import pytest
 import wire
 from cluster import ROLES, until
 from scram import md5_secret, verifier
-from wire import GSS_REQUEST, PROTOCOL_3_0, PROTOCOL_3_2, SSL_REQUEST, Closed, Wire, fields
+from wire import (GSS_REQUEST, PROTOCOL_3_0, PROTOCOL_3_2, SSL_REQUEST, Closed, Wire, cstr, fields,
+                  message)
 
 pytestmark = pytest.mark.every_version
 
@@ -55,6 +56,35 @@ def test_a_client_with_a_wrong_password_gets_28P01(cluster, pooler, method, secr
         assert said(client.welcome[-1]) == {
             "S": "FATAL", "V": "FATAL", "C": "28P01",
             "M": 'password authentication failed for user "trust_user"'}
+
+
+def _sasl(mechanism, text):
+    return message("p", cstr(mechanism) + struct.pack("!i", len(text)) + text)
+
+
+CONFUSED = {
+    "binds without the mechanism": _sasl("SCRAM-SHA-256", b"p=tls-server-end-point,,n=,r=abc"),
+    "a mechanism that was not offered": _sasl("SCRAM-SHA-256-PLUS", b"n,,n=,r=abc"),
+    "an identity": _sasl("SCRAM-SHA-256", b"n,a=root,n=,r=abc"),
+    "an extension": _sasl("SCRAM-SHA-256", b"n,,m=x,n=,r=abc"),
+    "a short message": _sasl("SCRAM-SHA-256", b"n"),
+    "an unknown flag": _sasl("SCRAM-SHA-256", b"x,,n=,r=abc"),
+    "no nonce": _sasl("SCRAM-SHA-256", b"n,,n="),
+    "a nonce that cannot be printed": _sasl("SCRAM-SHA-256", b"n,,n=,r=a\tb"),
+    "another type": message("Q", cstr("select 1")),
+}
+
+
+@pytest.mark.parametrize("first", CONFUSED)
+def test_a_client_confused_about_scram_hears_what_postgresql_says(cluster, pooler, first):
+    def answer(address):
+        with Wire(address) as client:
+            client.send(wire.startup({"user": "app", "database": "shop"})).read_until("R")
+            return [said(f) for f in client.send(CONFUSED[first]).drain()]
+
+    mine, theirs = answer(pooler(cluster).address), answer(cluster.address)
+    assert [(e["C"], e["M"]) for e in mine] == [(e["C"], e["M"]) for e in theirs]
+    assert all("D" not in m or m["D"] == t["D"] for m, t in zip(mine, theirs, strict=True))
 
 
 @pytest.mark.parametrize("method", [m for m in METHODS if m != "trust"])

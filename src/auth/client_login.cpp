@@ -296,6 +296,8 @@ client_login::step client_login::refuse_scram(scram_error error) {
             return refuse("0A000", "client uses authorization identity, but it is not supported");
         case scram_error::extension_unsupported:
             return refuse("0A000", "client requires an unsupported SCRAM extension");
+        case scram_error::unprintable_nonce:
+            return refuse("08P01", "non-printable characters in SCRAM nonce");
         case scram_error::nonce_mismatch:
             return refuse("08P01", "invalid SCRAM response", "Nonce does not match.");
         case scram_error::authentication_failed: return refuse_wrong_password();

@@ -14,6 +14,7 @@ const char* to_string(scram_error error) noexcept {
         case scram_error::wrong_end_point: return "SCRAM channel binding check failed";
         case scram_error::authzid_unsupported: return "authorization identity is not supported";
         case scram_error::extension_unsupported: return "unsupported SCRAM extension";
+        case scram_error::unprintable_nonce: return "non-printable characters in SCRAM nonce";
         case scram_error::nonce_mismatch: return "SCRAM nonce does not match";
         case scram_error::iterations_refused: return "unacceptable SCRAM iteration count";
         case scram_error::authentication_failed: return "password authentication failed";

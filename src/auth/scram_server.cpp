@@ -91,8 +91,13 @@ std::variant<std::string, scram_error> scram_server::on_client_first(std::string
     }
     const auto user = attributes.take('n');
     const auto client_nonce = attributes.take('r');
-    if (!user || !client_nonce || !is_printable_nonce(*client_nonce) ||
-        !attributes.only_extensions_left()) {
+    if (!user || !client_nonce || client_nonce->empty()) {
+        return fail(scram_error::malformed);
+    }
+    if (!is_printable_nonce(*client_nonce)) {
+        return fail(scram_error::unprintable_nonce);
+    }
+    if (!attributes.only_extensions_left()) {
         return fail(scram_error::malformed);
     }
     is_plus_ = is_plus;

@@ -15,6 +15,7 @@ enum class scram_error : std::uint8_t {
     wrong_end_point,           // it sees another certificate than the server's
     authzid_unsupported,       // the client asks to act as somebody else ("a=")
     extension_unsupported,     // a mandatory extension ("m=")
+    unprintable_nonce,         // the client's nonce has other characters than RFC 5802's printable
     nonce_mismatch,            // the nonce is not the one that was agreed on
     iterations_refused,        // the server asks for fewer than 1 or for hostile amounts of work
     authentication_failed,     // wrong password, or nobody of that name

@@ -105,7 +105,7 @@ TEST(scram_server, ignores_optional_extensions) {
 }
 
 TEST(scram_server, refuses_a_nonce_with_control_characters) {
-    EXPECT_EQ(first("n,,n=,r=a\nb"), answer{scram_error::malformed});
+    EXPECT_EQ(first("n,,n=,r=a\nb"), answer{scram_error::unprintable_nonce});
 }
 
 TEST(scram_server, refuses_an_empty_nonce) {
