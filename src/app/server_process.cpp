@@ -96,6 +96,7 @@ int server_process::run() {
 
 void server_process::make_workers() {
     auth::random_bytes(fleet_.mock_seed);
+    auth::random_bytes(fleet_.cancel_seed);
     fleet_.services = &console_;
     fleet_.pools.pools.freed = [this](pool::shelf& s) { pool::slices::on_freed(fleet_.pools, s); };
     fleet_.reload = [this](std::function<void(session::reload_outcome)> done) {

@@ -36,6 +36,8 @@ const choice<access_target> targets{{{"primary", access_target::primary},
                                      {"standby", access_target::standby},
                                      {"prefer-standby", access_target::prefer_standby},
                                      {"any", access_target::any}}};
+const choice<server_protocol> protocols{
+    {{"3.0", server_protocol::v3_0}, {"3.2", server_protocol::v3_2}}};
 const choice<balancing> balancings{
     {{"round-robin", balancing::round_robin},
      {"least-connections", balancing::least_connections},
@@ -265,6 +267,7 @@ const section_rules<database_settings>& database_rules() {
         rule("cluster", &s::cluster, checked_text{role_or_database}),
         rule("target", &s::target, targets),
         rule("dbname", &s::dbname, checked_text{role_or_database}),
+        rule("protocol", &s::protocol, protocols),
         rule("user", &s::user, checked_text{role_or_database}),
         rule("password", &s::password, secret_text{secret_forms::plain_or_md5}),
         rule("max_server_connections", &s::max_server_connections, server_count),

@@ -198,8 +198,9 @@ void server::on_connected() {
         who.keys_salt = proven->salt;
         who.keys_iterations = proven->iterations;
     }
-    startup_ = std::make_unique<server_startup>(target_->dbname, std::move(who),
-                                                auth::random_nonce(), std::move(own_startup_));
+    startup_ =
+        std::make_unique<server_startup>(target_->dbname, std::move(who), auth::random_nonce(),
+                                         std::move(own_startup_), target_->protocol_minor);
     take({server_startup::step::kind::send, startup_->startup_packet()});
 }
 

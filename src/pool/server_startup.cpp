@@ -3,7 +3,6 @@
 
 #include "pgweir/base/byte_order.hpp"
 #include "pgweir/protocol/message_writer.hpp"
-#include "pgweir/protocol/startup.hpp"
 
 namespace pgweir::pool {
 namespace {
@@ -58,8 +57,10 @@ protocol::error_fields connect_failure::as_fatal() const noexcept {
 server_startup::server_startup(std::string dbname,
                                auth::server_credentials who,
                                std::string nonce,
-                               startup_parameters parameters)
-    : dbname_{std::move(dbname)},
+                               startup_parameters parameters,
+                               std::uint16_t minor)
+    : minor_{minor},
+      dbname_{std::move(dbname)},
       user_{who.user},
       extra_{std::move(parameters)},
       login_{std::move(who), std::move(nonce)} {}
@@ -68,7 +69,7 @@ std::string server_startup::startup_packet() const {
     std::string out;
     protocol::message_writer w{out};
     w.begin_untyped()
-        .put_int32(static_cast<std::int32_t>(protocol::protocol_3_0))
+        .put_int32(static_cast<std::int32_t>(protocol::protocol_3_0 | minor_))
         .put_cstr("user")
         .put_cstr(user_)
         .put_cstr("database")
@@ -116,6 +117,21 @@ server_startup::step server_startup::on_parameter(std::string_view body) {
     return {};
 }
 
+// NegotiateProtocolVersion: an older version, and those of the options that it does not know. What
+// differs between the versions is the size of cancel keys, which are taken as they come.
+server_startup::step server_startup::on_version(std::string_view body) {
+    negotiated_ = true;
+    if (body.size() != 8 || base::load_be32(body.data() + 4) != 0) {
+        return fail("08P01", "the server does not know options that it was not asked for");
+    }
+    const auto version = base::load_be32(body.data());
+    if (version < protocol::protocol_3_0 || version > (protocol::protocol_3_0 | minor_)) {
+        return fail("08P01",
+                    "the server speaks a version of the protocol that it was not asked for");
+    }
+    return {};
+}
+
 server_startup::step server_startup::on_message(char type, std::string_view body) {
     switch (type) {
         case 'R':
@@ -127,18 +143,24 @@ server_startup::step server_startup::on_message(char type, std::string_view body
             const auto e = protocol::parse_error(body);
             why_ = {std::string{e.sqlstate.empty() ? "08006" : e.sqlstate}, std::string{e.message},
                     std::string{e.detail}, std::string{e.hint}};
+            if (e.sqlstate == "0A000" && minor_ != 0 && !authenticated_ && why_.hint.empty()) {
+                why_.hint = "If it knows no newer version: protocol = \"3.0\" of the database.";
+            }
             return {step::kind::failed, {}};
         }
-        case 'N':  // NoticeResponse
-        case 'v':  // NegotiateProtocolVersion: we asked for nothing optional
-            return {};
+        case 'N': return {};  // NoticeResponse
+        case 'v':
+            if (authenticated_ || negotiated_) {
+                break;
+            }
+            return on_version(body);
         case 'S':
             if (!authenticated_) {
                 break;
             }
             return on_parameter(body);
         case 'K':
-            if (!authenticated_ || body.size() < 8) {
+            if (!authenticated_ || body.size() < 8 || body.size() > 4 + protocol::max_cancel_key) {
                 break;
             }
             pid_ = static_cast<std::int32_t>(base::load_be32(body.data()));

@@ -32,6 +32,7 @@ target_ptr make_target(const config::snapshot& snapshot,
         t.password = {};  // a verifier lets nobody in
     }
     t.tcp = tcp_options_of(snapshot);
+    t.protocol_minor = database.protocol == config::server_protocol::v3_0 ? 0 : 2;
     return std::make_shared<const target>(std::move(t));
 }
 

@@ -107,11 +107,12 @@ startup_packet parse_startup(std::string_view packet) {
     }
     const auto code = base::load_be32(packet.data() + 4);
     if (code == cancel_code) {
-        if (packet.size() != 16) {
+        constexpr std::size_t key_at = 12;
+        if (packet.size() <= key_at || packet.size() > key_at + max_cancel_key) {
             return startup_error{};
         }
         return cancel_request{static_cast<std::int32_t>(base::load_be32(packet.data() + 8)),
-                              static_cast<std::int32_t>(base::load_be32(packet.data() + 12))};
+                              std::string{packet.substr(key_at)}};
     }
     if (code == ssl_code || code == gssenc_code) {
         if (packet.size() != 8) {
@@ -122,7 +123,7 @@ startup_packet parse_startup(std::string_view packet) {
     if ((code >> 16) != 3) {
         return startup_error{"0A000",
                              "unsupported frontend protocol " + std::to_string(code >> 16) + "." +
-                                 std::to_string(code & 0xffff) + ": server supports 3.0 to 3.0",
+                                 std::to_string(code & 0xffff) + ": server supports 3.0 to 3.2",
                              (code >> 16) < 3};
     }
     return parse_parameters(packet.substr(8), static_cast<std::uint16_t>(code & 0xffff));
@@ -178,10 +179,15 @@ option_settings parse_options(std::string_view options) {
     return out;
 }
 
-void append_negotiate_version(std::string& out, const std::vector<std::string>& unknown_options) {
+void append_negotiate_version(std::string& out,
+                              std::uint16_t asked_minor,
+                              const std::vector<std::string>& unknown_options) {
+    if (asked_minor <= newest_minor && unknown_options.empty()) {
+        return;
+    }
     message_writer w{out};
     w.begin('v')
-        .put_int32(static_cast<std::int32_t>(protocol_3_0))
+        .put_int32(static_cast<std::int32_t>(protocol_3_0 | std::min(asked_minor, newest_minor)))
         .put_int32(static_cast<std::int32_t>(unknown_options.size()));
     for (const auto& name : unknown_options) {
         w.put_cstr(name);

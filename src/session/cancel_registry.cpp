@@ -1,6 +1,7 @@
 // Cancel keys.
 #include "pgweir/session/cancel_registry.hpp"
 
+#include "pgweir/auth/keyed_hash.hpp"
 #include "pgweir/auth/random.hpp"
 
 #include <cstring>
@@ -21,7 +22,11 @@ std::optional<unsigned> worker_of(std::int32_t pid) noexcept {
     return static_cast<std::uint32_t>(pid) >> slot_bits;
 }
 
-cancel_key cancel_registry::add(client& c) {
+std::uint32_t cancel_registry::number_of(std::int32_t pid) noexcept {
+    return static_cast<std::uint32_t>(pid) & slot_mask;
+}
+
+cancel_key cancel_registry::add(client& c, bool is_long) {
     if (free_.empty()) {
         slots_.emplace_back();
         free_.reserve(slots_.capacity());
@@ -33,23 +38,38 @@ cancel_key cancel_registry::add(client& c) {
     auth::random_bytes(random);
     auto& s = slots_[number - 1];
     s.owner = &c;
+    s.is_long = is_long;
     std::memcpy(&s.secret, random, sizeof random);
     return {static_cast<std::int32_t>((worker_ << slot_bits) | number), s.secret};
 }
 
 void cancel_registry::remove(cancel_key key) noexcept {
-    const auto number = static_cast<std::uint32_t>(key.pid) & slot_mask;
+    const auto number = number_of(key.pid);
     slots_[number - 1] = {};
     free_.push_back(number);
 }
 
-client* cancel_registry::find(cancel_key key) const noexcept {
-    const auto number = static_cast<std::uint32_t>(key.pid) & slot_mask;
+// A long key begins with the slot's secret, which nobody else knows, and goes on with its hash.
+std::string cancel_registry::secret_of(cancel_key key) const {
+    std::string secret(short_size, '\0');
+    std::memcpy(secret.data(), &key.secret, short_size);
+    if (slots_[number_of(key.pid) - 1].is_long) {
+        std::string text(sizeof key.pid, '\0');
+        std::memcpy(text.data(), &key.pid, sizeof key.pid);
+        const auto hash = auth::keyed_hash(seed_, text + secret);
+        secret.append(reinterpret_cast<const char*>(hash.data()), long_size - short_size);
+    }
+    return secret;
+}
+
+client* cancel_registry::find(std::int32_t pid, std::string_view secret) const {
+    const auto number = number_of(pid);
     if (number == 0 || number > slots_.size()) {
         return nullptr;
     }
     const auto& s = slots_[number - 1];
-    return s.owner != nullptr && s.secret == key.secret ? s.owner : nullptr;
+    return s.owner != nullptr && auth::is_same_secret(secret, secret_of({pid, s.secret})) ? s.owner
+                                                                                          : nullptr;
 }
 
 }  // namespace pgweir::session

@@ -122,9 +122,9 @@ void client::on_startup(protocol::startup_packet packet) {
             return fail({.severity = "FATAL",
                          .sqlstate = "0A000",
                          .message = is_ssl ? "unsupported frontend protocol 1234.5679: "
-                                             "server supports 3.0 to 3.0"
+                                             "server supports 3.0 to 3.2"
                                            : "unsupported frontend protocol 1234.5680: "
-                                             "server supports 3.0 to 3.0"});
+                                             "server supports 3.0 to 3.2"});
         }
         // Bytes behind the request were meant for an encrypted stream, or were slipped in.
         if (channel_.has_kept()) {
@@ -147,8 +147,7 @@ void client::on_startup(protocol::startup_packet packet) {
 // As PostgreSQL does, the connection is closed once the cancel has been passed on: whoever asked
 // for it may then send the next query without fear for that.
 void client::pass_cancel(const protocol::cancel_request& request) {
-    const cancel_key key{request.pid, request.key};
-    const auto owner = worker_of(key.pid);
+    const auto owner = worker_of(request.pid);
     if (!owner || *owner >= home_.all().workers.size()) {
         return leave(true);
     }
@@ -166,7 +165,7 @@ void client::pass_cancel(const protocol::cancel_request& request) {
             });
         }
     };
-    home_.all().workers[*owner]->cancel(key, std::shared_ptr<void>{nullptr, close});
+    home_.all().workers[*owner]->cancel(request, std::shared_ptr<void>{nullptr, close});
 }
 
 // Places the client, not the server: it is served for life by a worker where its pool lives.
@@ -211,9 +210,7 @@ void client::begin_login(protocol::startup_message m) {
     login_->startup = std::move(m);
     const auto& startup = login_->startup;
     enter(phase::authenticating);
-    if (startup.minor != 0 || !startup.protocol_options.empty()) {
-        protocol::append_negotiate_version(login_->out, startup.protocol_options);
-    }
+    protocol::append_negotiate_version(login_->out, startup.minor, startup.protocol_options);
     // Counted from here on: before, it may be a cancel request, or nobody.
     auto& all = home_.all();
     in_all_ = client_count{all.clients};
@@ -482,10 +479,14 @@ void client::ask_for_welcome() {
 }
 
 void client::send_welcome(std::string_view parameters) {
-    key_ = home_.cancels().add(*this);
+    key_ = home_.cancels().add(*this, login_->startup.minor >= 2);
     auto out = std::move(login_->out);
     out += parameters;
-    protocol::message_writer{out}.begin('K').put_int32(key_.pid).put_int32(key_.secret).end();
+    protocol::message_writer{out}
+        .begin('K')
+        .put_int32(key_.pid)
+        .put_bytes(home_.cancels().secret_of(key_))
+        .end();
     protocol::append_ready(out, 'I');
     login_.reset();
     enter(local_ ? phase::local : lease_ ? phase::active : phase::idle);

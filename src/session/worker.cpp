@@ -72,7 +72,7 @@ worker::worker(fleet& all, unsigned index, std::shared_ptr<const config::snapsho
       index_{index},
       snapshot_{std::move(snapshot)},
       pools_{all.pools, loop_, index},
-      cancels_{index},
+      cancels_{index, all.cancel_seed},
       housekeeping_{std::make_unique<housekeeping>(*this)} {
     all_.workers.push_back(this);
     all_.pools.workers.push_back(&pools_);
@@ -167,9 +167,9 @@ void worker::run(std::function<void(pool::slices&)> what) {
     loop_.post([this, what = std::move(what)] { what(pools_); });
 }
 
-void worker::cancel(cancel_key key, std::shared_ptr<void> until) {
-    loop_.post([this, key, until = std::move(until)]() mutable {
-        if (auto* c = cancels_.find(key)) {
+void worker::cancel(protocol::cancel_request request, std::shared_ptr<void> until) {
+    loop_.post([this, request = std::move(request), until = std::move(until)]() mutable {
+        if (auto* c = cancels_.find(request.pid, request.key)) {
             c->on_cancel_request(std::move(until));
         }
     });

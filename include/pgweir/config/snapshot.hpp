@@ -30,6 +30,8 @@ enum class discovery : std::uint8_t { fixed /* "static" */, repmgr, patroni };
 // What clients of a database with a cluster want. All but `primary` are for reading: their
 // transactions are read-only unless they say otherwise.
 enum class access_target : std::uint8_t { primary, standby, prefer_standby, any };
+// The newest version of the protocol that servers are asked for.
+enum class server_protocol : std::uint8_t { v3_0, v3_2 };
 // How reads are spread over the nodes that may serve them.
 enum class balancing : std::uint8_t {
     round_robin,
@@ -196,6 +198,7 @@ struct database_settings {
     std::string cluster;  // a section [cluster.NAME] in place of host and port; empty: none
     access_target target = access_target::primary;  // with a cluster; a client may say otherwise
     std::string dbname;                             // on the server; empty: as the client calls it
+    server_protocol protocol = server_protocol::v3_2;  // the newest to ask servers for
     std::string user;           // forced user towards the server; empty: the client's
     base::secret password;      // of the forced user: plain, "md5..." or a ClientKey is not stored
     pool_settings pool;         // [pool] with this database's keys laid over it

@@ -3,6 +3,7 @@
 
 #include "pgweir/auth/server_login.hpp"
 #include "pgweir/protocol/error_response.hpp"
+#include "pgweir/protocol/startup.hpp"
 
 #include <cstdint>
 #include <string>
@@ -59,11 +60,13 @@ public:
         std::string send;
     };
 
-    // `parameters` are sent besides user and database.
+    // `parameters` are sent besides user and database. `minor`: of the protocol version asked for;
+    // the server may answer with an older one.
     server_startup(std::string dbname,
                    auth::server_credentials who,
                    std::string nonce,
-                   startup_parameters parameters = {});
+                   startup_parameters parameters = {},
+                   std::uint16_t minor = protocol::newest_minor);
 
     [[nodiscard]] std::string startup_packet() const;
     // A whole message of the server, header apart. Total.
@@ -81,7 +84,10 @@ private:
     step take(auth::server_login::step s);
     step fail(std::string sqlstate, std::string message, std::string hint = {});
     step on_parameter(std::string_view body);
+    step on_version(std::string_view body);
 
+    const std::uint16_t minor_;
+    bool negotiated_ = false;
     std::string dbname_;
     std::string user_;
     startup_parameters extra_;

@@ -20,6 +20,7 @@ struct target {
     std::string user;
     base::secret password;  // plain or md5; empty where only SCRAM pass-through can help
     net::tcp_options tcp;
+    std::uint16_t protocol_minor = 0;  // to ask for
 
     [[nodiscard]] const std::string& leads_to() const noexcept {
         return address.empty() ? host : address;

@@ -12,14 +12,18 @@ namespace pgweir::protocol {
 // PostgreSQL's MAX_STARTUP_PACKET_LENGTH, and the length word, which it does not count.
 inline constexpr std::uint32_t max_startup_length = 10'004;
 inline constexpr std::uint32_t protocol_3_0 = 196'608;
+inline constexpr std::uint32_t protocol_3_2 = 196'610;
+// The newest minor version that we speak. Since 3.2, keys of cancel requests may be long.
+inline constexpr std::uint16_t newest_minor = 2;
+inline constexpr std::size_t max_cancel_key = 256;
 
 struct ssl_request {};
 struct gssenc_request {};
 
-// PostgreSQL docs 55.2.8. The key is what BackendKeyData gave out.
+// PostgreSQL docs 55.2.8. The key is what BackendKeyData gave out: 1 to max_cancel_key bytes.
 struct cancel_request {
     std::int32_t pid = 0;
-    std::int32_t key = 0;
+    std::string key;
 };
 
 struct startup_message {
@@ -61,8 +65,11 @@ struct option_settings {
 };
 [[nodiscard]] option_settings parse_options(std::string_view options);
 
-// NegotiateProtocolVersion (PostgreSQL docs 55.2.1): the newest version we speak and the protocol
-// options we do not know.
-void append_negotiate_version(std::string& out, const std::vector<std::string>& unknown_options);
+// NegotiateProtocolVersion (PostgreSQL docs 55.2.1), for a client that asked for a version we do
+// not speak or for options we do not know: as PostgreSQL 18, the version that holds from now on,
+// which is the one asked for unless it is too new, and those options. Nothing else is appended.
+void append_negotiate_version(std::string& out,
+                              std::uint16_t asked_minor,
+                              const std::vector<std::string>& unknown_options);
 
 }  // namespace pgweir::protocol

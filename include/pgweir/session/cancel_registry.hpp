@@ -1,16 +1,20 @@
 // Cancel keys of one worker's clients: given out at login, found again in constant time.
 #pragma once
 
+#include "pgweir/auth/scram_keys.hpp"
+
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 namespace pgweir::session {
 
 class client;
 
-// What BackendKeyData tells a client. `pid` names worker and slot, `secret` is random: neither
-// guesses the other, and a slot used again has another secret.
+// A client's place in the registry. `pid` names worker and slot and is told to the client; `secret`
+// is random: neither guesses the other, and a slot used again has another secret.
 struct cancel_key {
     std::int32_t pid = 0;
     std::int32_t secret = 0;
@@ -22,20 +26,33 @@ struct cancel_key {
 // Worker thread only.
 class cancel_registry {
 public:
-    explicit cancel_registry(unsigned worker) noexcept : worker_{worker} {}
+    static constexpr std::size_t short_size = 4;
+    static constexpr std::size_t long_size = 32;  // as PostgreSQL 18
 
-    [[nodiscard]] cancel_key add(client& c);
+    // `seed`: secret, random, the same while the registry lives. Long keys follow from it, so that
+    // they take no memory.
+    cancel_registry(unsigned worker, const auth::digest& seed) noexcept
+        : worker_{worker}, seed_{seed} {}
+
+    // `is_long`: the client speaks protocol 3.2, and is not to be found with a short key.
+    [[nodiscard]] cancel_key add(client& c, bool is_long);
     void remove(cancel_key key) noexcept;
-    // Null unless both halves of the key are right.
-    [[nodiscard]] client* find(cancel_key key) const noexcept;
+    // What BackendKeyData tells besides the pid. REQUIRES: `key` is of add() and not removed.
+    [[nodiscard]] std::string secret_of(cancel_key key) const;
+    // Null unless both are right: `secret` as a CancelRequest has it, of any size.
+    [[nodiscard]] client* find(std::int32_t pid, std::string_view secret) const;
 
 private:
     struct slot {
         client* owner = nullptr;
         std::int32_t secret = 0;
+        bool is_long = false;
     };
 
+    [[nodiscard]] static std::uint32_t number_of(std::int32_t pid) noexcept;
+
     const unsigned worker_;
+    const auth::digest seed_;
     std::vector<slot> slots_;
     std::vector<std::uint32_t> free_;
 };

@@ -34,6 +34,7 @@ struct fleet {
     pool::slices::shared pools;
     const local_service* services = nullptr;  // may be null
     auth::digest mock_seed{};
+    auth::digest cancel_seed{};  // see cancel_registry
     std::vector<worker*> workers;
     std::atomic<bool> is_over = false;        // workers are being stopped: no more messages
     std::atomic<unsigned> clients = 0;        // from their startup packet on
@@ -111,7 +112,7 @@ public:
     void drain(std::function<void()> done);
     // Any thread: a CancelRequest with a key of this worker. `until` is held until the request has
     // had its effect, or has none; it may be dropped on any thread.
-    void cancel(cancel_key key, std::shared_ptr<void> until);
+    void cancel(protocol::cancel_request request, std::shared_ptr<void> until);
 
     // Any thread: a client that is to live here.
     void send_arrival(arrival a);

@@ -129,6 +129,7 @@ auth.method = "trust"
 host = "/run/postgresql"
 port = 5433
 dbname = "other"
+protocol = "3.0"
 user = "app"
 password = "secret"
 max_server_connections = 30
@@ -139,6 +140,7 @@ max_client_connections = 40
     EXPECT_EQ(d.host, "/run/postgresql");
     EXPECT_EQ(d.port, 5433);
     EXPECT_EQ(d.dbname, "other");
+    EXPECT_EQ(d.protocol, server_protocol::v3_0);
     EXPECT_EQ(d.user, "app");
     EXPECT_EQ(d.password.reveal(), "secret");
     EXPECT_EQ(d.max_server_connections, 30U);

@@ -160,7 +160,12 @@ INSTANTIATE_TEST_SUITE_P(any,
 // --- details
 
 TEST(server_startup, sends_user_and_database) {
-    EXPECT_EQ(startup().startup_packet(), "\0\0\0\x22\0\3\0\0user\0alice\0database\0shop\0\0"s);
+    EXPECT_EQ(startup().startup_packet(), "\0\0\0\x22\0\3\0\2user\0alice\0database\0shop\0\0"s);
+}
+
+TEST(server_startup, asks_for_no_newer_version_than_it_is_told) {
+    const server_startup old{"shop", alice(), "client-nonce", {}, 0};
+    EXPECT_EQ(old.startup_packet(), "\0\0\0\x22\0\3\0\0user\0alice\0database\0shop\0\0"s);
 }
 
 TEST(server_startup, hashes_a_password_for_scram) {
@@ -210,6 +215,45 @@ TEST(server_startup, keeps_a_long_cancel_key_as_it_came) {
     (void)s.on_message('R', int32(0));
     (void)s.on_message('K', int32(77) + std::string(32, 'k'));
     EXPECT_EQ(s.backend_key(), std::string(32, 'k'));
+}
+
+TEST(server_startup, refuses_a_cancel_key_longer_than_any) {
+    auto s = startup();
+    (void)s.on_message('R', int32(0));
+    EXPECT_EQ(s.on_message('K', int32(77) + std::string(257, 'k')).what, kind::failed);
+}
+
+TEST(server_startup, goes_on_in_the_version_that_the_server_speaks) {
+    for (const int version : {196608, 196609, 196610}) {
+        auto s = startup();
+        EXPECT_EQ(s.on_message('v', int32(version) + int32(0)).what, kind::read_more);
+        EXPECT_EQ(converse(s, trusting()).what, kind::ready);
+    }
+}
+
+TEST(server_startup, does_not_believe_in_a_version_it_did_not_ask_for) {
+    for (const int version : {0, 131072, 196611, 262144, -1}) {
+        EXPECT_EQ(startup().on_message('v', int32(version) + int32(0)).what, kind::failed);
+    }
+}
+
+TEST(server_startup, negotiates_once_and_before_the_login) {
+    auto s = startup();
+    (void)s.on_message('v', int32(196608) + int32(0));
+    EXPECT_EQ(s.on_message('v', int32(196608) + int32(0)).what, kind::failed);
+    auto later = startup();
+    (void)later.on_message('R', int32(0));
+    EXPECT_EQ(later.on_message('v', int32(196608) + int32(0)).what, kind::failed);
+}
+
+TEST(server_startup, has_asked_for_no_options) {
+    EXPECT_EQ(startup().on_message('v', int32(196608) + int32(1) + "_pq_.x\0"s).what, kind::failed);
+}
+
+TEST(server_startup, names_the_setting_to_a_server_that_knows_no_newer_version) {
+    auto s = startup();
+    (void)s.on_message('E', error("0A000", "unsupported frontend protocol 3.2").body);
+    EXPECT_NE(s.why().hint.find("protocol = \"3.0\""), std::string::npos);
 }
 
 TEST(server_startup, keeps_the_last_report_of_a_parameter) {

@@ -63,14 +63,20 @@ TEST(startup_packet, carries_a_cancel_key) {
     const auto parsed = parse_startup(packet(cancel, "\0\0\x01\x02\xff\xff\xff\xfe"sv));
     ASSERT_TRUE(std::holds_alternative<cancel_request>(parsed));
     EXPECT_EQ(std::get<cancel_request>(parsed).pid, 0x102);
-    EXPECT_EQ(std::get<cancel_request>(parsed).key, -2);
+    EXPECT_EQ(std::get<cancel_request>(parsed).key, "\xff\xff\xff\xfe");
+}
+
+TEST(startup_packet, carries_a_cancel_key_of_any_size_that_postgresql_takes) {
+    for (std::size_t size = 1; size <= 256; ++size) {
+        const auto parsed = parse_startup(packet(cancel, "\0\0\0\1"s + std::string(size, 'k')));
+        ASSERT_TRUE(std::holds_alternative<cancel_request>(parsed)) << size;
+        EXPECT_EQ(std::get<cancel_request>(parsed).key, std::string(size, 'k'));
+    }
 }
 
 TEST(startup_packet, is_dropped_without_a_word_when_a_cancel_key_has_another_size) {
-    for (std::size_t size = 0; size < 40; ++size) {
-        if (size != 8) {
-            EXPECT_EQ(refusal_of(packet(cancel, std::string(size, 'k'))), " ") << size;
-        }
+    for (const auto size : std::initializer_list<std::size_t>{0, 1, 2, 3, 4, 261, 262, 1000}) {
+        EXPECT_EQ(refusal_of(packet(cancel, std::string(size, 'k'))), " ") << size;
     }
 }
 
@@ -96,9 +102,9 @@ TEST(startup_packet, is_refused_when_too_short_for_a_code) {
 
 TEST(startup_packet, of_another_major_version_is_refused_in_postgresql_s_words) {
     EXPECT_EQ(refusal_of(startup("user\0alice\0\0"sv, 2U << 16)),
-              "0A000 unsupported frontend protocol 2.0: server supports 3.0 to 3.0");
+              "0A000 unsupported frontend protocol 2.0: server supports 3.0 to 3.2");
     EXPECT_EQ(refusal_of(startup("user\0alice\0\0"sv, (4U << 16) | 7)),
-              "0A000 unsupported frontend protocol 4.7: server supports 3.0 to 3.0");
+              "0A000 unsupported frontend protocol 4.7: server supports 3.0 to 3.2");
 }
 
 TEST(startup_packet, of_a_newer_minor_version_is_accepted) {
@@ -248,16 +254,28 @@ TEST(options, need_a_name) {
     }
 }
 
-TEST(negotiate_version, names_our_version_and_what_we_do_not_know) {
+std::string negotiated(std::uint16_t minor, const std::vector<std::string>& unknown = {}) {
     std::string out;
-    append_negotiate_version(out, {"_pq_.a", "_pq_.b"});
-    EXPECT_EQ(out, "v\0\0\0\x1a\0\x03\0\0\0\0\0\x02_pq_.a\0_pq_.b\0"sv);
+    append_negotiate_version(out, minor, unknown);
+    return out;
 }
 
-TEST(negotiate_version, may_have_nothing_to_name) {
-    std::string out;
-    append_negotiate_version(out, {});
-    EXPECT_EQ(out, "v\0\0\0\x0c\0\x03\0\0\0\0\0\0"sv);
+TEST(negotiate_version, names_what_we_do_not_know_and_keeps_the_version) {
+    EXPECT_EQ(negotiated(0, {"_pq_.a", "_pq_.b"}),
+              "v\0\0\0\x1a\0\x03\0\0\0\0\0\x02_pq_.a\0_pq_.b\0"sv);
+    EXPECT_EQ(negotiated(2, {"_pq_.a"}), "v\0\0\0\x13\0\x03\0\x02\0\0\0\x01_pq_.a\0"sv);
+}
+
+TEST(negotiate_version, names_our_newest_version_to_who_asks_for_more) {
+    for (const auto minor : std::initializer_list<std::uint16_t>{3, 9999, 65535}) {
+        EXPECT_EQ(negotiated(minor), "v\0\0\0\x0c\0\x03\0\x02\0\0\0\0"sv) << minor;
+    }
+}
+
+TEST(negotiate_version, is_not_said_where_all_is_understood) {
+    for (const auto minor : std::initializer_list<std::uint16_t>{0, 1, 2}) {
+        EXPECT_EQ(negotiated(minor), "") << minor;
+    }
 }
 
 }  // namespace
