@@ -21,7 +21,8 @@ from repmgr_cluster import MONITOR, LoopbackCluster
 TABLES = """
 SET client_min_messages = warning;
 DROP TABLE IF EXISTS ledger, probe, slow;
-CREATE TABLE ledger (id bigint, node text DEFAULT current_setting('cluster_name'));
+CREATE TABLE ledger (id bigint, node text DEFAULT
+    coalesce(current_setting('weir.node', true), current_setting('cluster_name')));
 CREATE TABLE probe (LIKE ledger INCLUDING DEFAULTS);
 CREATE TABLE slow (LIKE ledger INCLUDING DEFAULTS);
 CREATE OR REPLACE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql

@@ -1,7 +1,7 @@
 """Replicated clusters that fail over by repmgr: real servers and real repmgrds on loopback.
 
-Tests use what ReplicatedCluster names and nothing else, so that the same tests can run against
-nodes that are containers.
+Tests use what RepmgrCluster names and nothing else, so that the same tests can run against nodes
+that are containers.
 """
 
 import abc
@@ -39,7 +39,8 @@ exec sh -c "$*"
 
 
 class ReplicatedCluster(abc.ABC):
-    """Nodes are numbered from 1; node n is called "n<n>". Node 1 is the first primary.
+    """Nodes are numbered from 1; node n is called "n<n>". Node 1 is the first primary. Whoever
+    promotes a node in place of another looks after each of them.
 
     Verbs return when what they name has happened, and raise when it has not.
     """
@@ -52,7 +53,7 @@ class ReplicatedCluster(abc.ABC):
 
     @abc.abstractmethod
     def start(self):
-        """Makes the nodes, their roles and their repmgrds."""
+        """Makes the nodes, their roles, and those who look after them."""
 
     @abc.abstractmethod
     def destroy(self):
@@ -60,48 +61,16 @@ class ReplicatedCluster(abc.ABC):
 
     @abc.abstractmethod
     def kill_node(self, n):
-        """As a machine that loses its power: server and repmgrd are gone at once, their
-        connections end."""
-
-    @abc.abstractmethod
-    def stop_node(self, n):
-        """A fast shutdown of the server; its repmgrd goes on."""
+        """As a machine that loses its power: the server and who looks after it are gone at once,
+        their connections end."""
 
     @abc.abstractmethod
     def start_node(self, n):
-        """Starts a server that was killed or stopped, as what it was; and its repmgrd."""
-
-    @abc.abstractmethod
-    def freeze_node(self, n):
-        """The server stops running; its connections stay, and nothing is answered."""
-
-    @abc.abstractmethod
-    def thaw_node(self, n):
-        """The end of freeze_node()."""
-
-    @abc.abstractmethod
-    def rejoin(self, n):
-        """Makes a former primary a standby of the present one, as an operator would."""
+        """Starts a server that was killed or stopped, as what it was; and who looks after it."""
 
     @abc.abstractmethod
     def switchover(self, n):
         """A planned change: node n becomes the primary, the others follow it."""
-
-    @abc.abstractmethod
-    def take_over(self, n):
-        """An operator makes node n the primary in place of one that is gone; the others follow."""
-
-    @abc.abstractmethod
-    def promote(self, n):
-        """Promotes node n by itself, without anybody's consent or notice."""
-
-    @abc.abstractmethod
-    def pause(self):
-        """repmgrds do nothing until unpause()."""
-
-    @abc.abstractmethod
-    def unpause(self):
-        """The end of pause()."""
 
     @abc.abstractmethod
     def connect(self, n, database="postgres", **options):
@@ -156,6 +125,42 @@ class ReplicatedCluster(abc.ABC):
         until(is_following, seconds, f"n{n} as a standby")
 
 
+class RepmgrCluster(ReplicatedCluster):
+    """What repmgr's nodes can have done to them besides."""
+
+    @abc.abstractmethod
+    def stop_node(self, n):
+        """A fast shutdown of the server; its repmgrd goes on."""
+
+    @abc.abstractmethod
+    def freeze_node(self, n):
+        """The server stops running; its connections stay, and nothing is answered."""
+
+    @abc.abstractmethod
+    def thaw_node(self, n):
+        """The end of freeze_node()."""
+
+    @abc.abstractmethod
+    def rejoin(self, n):
+        """Makes a former primary a standby of the present one, as an operator would."""
+
+    @abc.abstractmethod
+    def take_over(self, n):
+        """An operator makes node n the primary in place of one that is gone; the others follow."""
+
+    @abc.abstractmethod
+    def promote(self, n):
+        """Promotes node n by itself, without anybody's consent or notice."""
+
+    @abc.abstractmethod
+    def pause(self):
+        """repmgrds do nothing until unpause()."""
+
+    @abc.abstractmethod
+    def unpause(self):
+        """The end of pause()."""
+
+
 class Process(NamedTuple):
     """A process that is not taken for another one that has got its number since."""
 
@@ -193,7 +198,53 @@ class Process(NamedTuple):
                 os.kill(self.pid, number)
 
 
-class LoopbackCluster(ReplicatedCluster):
+def postmaster_of(data):
+    """The process of the server of a data folder; None when there is none. A file that was left
+    behind may hold a number that is somebody else's now."""
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        pid = int((data / "postmaster.pid").read_text(encoding="ascii").split()[0])
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if str(data).encode() in words:
+            return Process.of(pid)
+    return None
+
+
+def kill_server(data):
+    """Server and backends of a data folder are gone when this returns, and have said nothing."""
+    postmaster = postmaster_of(data)
+    if not postmaster:
+        return
+    # Stopped first, so that it does not see its children end and say goodbye to clients.
+    postmaster.send(signal.SIGSTOP)
+    family = [*postmaster.children(), postmaster]
+    for process in family:
+        process.send(signal.SIGKILL)
+    until(lambda: all(p.is_gone() for p in family), 30, f"the end of the server of {data}")
+    (data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def adopt_orphans():
+    """What a program starts becomes our child when that program ends, so that we see it gone."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def as_user(name):
+    """Arguments of subprocess for running as this user; None: as whoever we are."""
+    if not name:
+        return {}
+    return {"user": name, "group": pwd.getpwnam(name).pw_gid, "extra_groups": []}
+
+
+def make_monitor(psql, port, host, database, environment=None, **options):
+    """The role that pgweir's monitor logs in as, by the file that users run."""
+    user, password = MONITOR
+    subprocess.run([psql, "-X", "-q", "-h", str(host), "-p", str(port), "-U", "postgres", "-d",
+                    database, "-v", "ON_ERROR_STOP=1", "-v", f"monitor={user}", "-v",
+                    f"password={password}", "-f", str(MONITOR_SQL)],
+                   check=True, env=environment, stdin=subprocess.DEVNULL, **options)
+
+
+class LoopbackCluster(RepmgrCluster):
     """Processes on 127.0.0.1, everything in one folder.
 
     `fast` repmgrds fail over in a second, without asking each other whether they still see the
@@ -225,8 +276,7 @@ class LoopbackCluster(ReplicatedCluster):
             "PATH": f"{self.folder}/bin:{self.install.bin}:/usr/bin:/bin",
             "HOME": str(self.folder), "LC_ALL": "C",
         }
-        # What pg_ctl starts becomes our child when pg_ctl ends, so that we can see it gone.
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        adopt_orphans()
 
     def address(self, n):
         return ("127.0.0.1", self.ports[n])
@@ -295,17 +345,12 @@ class LoopbackCluster(ReplicatedCluster):
 
     # --- programs ---
 
-    def _as_user(self):
-        if not self._user:
-            return {}
-        return {"user": self._user, "group": pwd.getpwnam(self._user).pw_gid, "extra_groups": []}
-
     def run(self, *command, check=True, **options):
         """Runs a program to its end, as the user that owns the servers."""
         done = subprocess.run([str(c) for c in command], stdin=subprocess.DEVNULL, text=True,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
                               env=self._environment, cwd=self.folder, timeout=120,
-                              **self._as_user(), **options)
+                              **as_user(self._user), **options)
         assert not check or done.returncode == 0, f"{shlex.join(map(str, command))}:\n{done.stdout}"
         return done
 
@@ -313,16 +358,6 @@ class LoopbackCluster(ReplicatedCluster):
         return psycopg.connect(host=str(self.folder), port=self.ports[n], user="postgres",
                                dbname=database, autocommit=True, connect_timeout=2,
                                application_name="test", **options)
-
-    def _postmaster(self, n):
-        """The process; None when there is none. A file that was left behind may hold a number that
-        is somebody else's now."""
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            pid = int((self._data(n) / "postmaster.pid").read_text(encoding="ascii").split()[0])
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            if str(self._data(n)).encode() in words:
-                return Process.of(pid)
-        return None
 
     # --- verbs ---
 
@@ -343,10 +378,8 @@ class LoopbackCluster(ReplicatedCluster):
             self.run(*self._pg_ctl(n, "start"))
             self.run(*self._repmgr(n), "standby", "register", "--upstream-node-id=1",
                      "--wait-sync=30")
-        user, password = MONITOR
-        self.run(self.install.bin / "psql", "-X", "-q", "-h", self.folder, "-p", self.ports[1],
-                 "-U", "postgres", "-d", "repmgr", "-v", f"monitor={user}", "-v",
-                 f"password={password}", "-f", MONITOR_SQL)
+        make_monitor(self.install.bin / "psql", self.ports[1], self.folder, "repmgr",
+                     self._environment)
         if self.sync:
             # Only now: without standbys no commit would have ended.
             names = ", ".join(f"n{n}" for n in self.nodes)
@@ -365,13 +398,13 @@ class LoopbackCluster(ReplicatedCluster):
         for n in self.nodes:
             self.repmgrd_stop(n)
         for n in self.nodes:
-            if self._postmaster(n):
+            if postmaster_of(self._data(n)):
                 self.stop_node(n)
 
     def destroy(self):
         for n in self.nodes:
             self.repmgrd_stop(n)
-            self._kill_server(n)
+            kill_server(self._data(n))
         if not os.environ.get("PGWEIR_KEEP"):
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -381,7 +414,7 @@ class LoopbackCluster(ReplicatedCluster):
                 [self.install.bin / "repmgrd", "-f", self.folder / f"r{n}.conf",
                  "--daemonize=false", "--no-pid-file"],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-                env=self._environment, cwd=self.folder, **self._as_user())
+                env=self._environment, cwd=self.folder, **as_user(self._user))
 
     def repmgrd_stop(self, n):
         process = self._repmgrds.pop(n, None)
@@ -389,24 +422,12 @@ class LoopbackCluster(ReplicatedCluster):
             process.kill()
             process.wait()
 
-    def _kill_server(self, n):
-        postmaster = self._postmaster(n)
-        if not postmaster:
-            return
-        # Stopped first, so that it does not see its children end and say goodbye to clients.
-        postmaster.send(signal.SIGSTOP)
-        family = [*postmaster.children(), postmaster]
-        for process in family:
-            process.send(signal.SIGKILL)
-        until(lambda: all(p.is_gone() for p in family), 30, f"the end of n{n}")
-        (self._data(n) / "postmaster.pid").unlink(missing_ok=True)
-
     def kill_node(self, n):
         self.repmgrd_stop(n)
-        self._kill_server(n)
+        kill_server(self._data(n))
 
     def stop_node(self, n):
-        postmaster = self._postmaster(n)
+        postmaster = postmaster_of(self._data(n))
         self.run(*self._pg_ctl(n, "-m", "fast", "stop"))
         until(postmaster.is_gone, 30, f"the end of n{n}")
 
@@ -416,20 +437,20 @@ class LoopbackCluster(ReplicatedCluster):
             self.repmgrd_start(n)
 
     def freeze_node(self, n):
-        postmaster = self._postmaster(n)
+        postmaster = postmaster_of(self._data(n))
         postmaster.send(signal.SIGSTOP)
         for child in postmaster.children():
             child.send(signal.SIGSTOP)
 
     def thaw_node(self, n):
-        postmaster = self._postmaster(n)
+        postmaster = postmaster_of(self._data(n))
         for process in [*postmaster.children(), postmaster]:
             process.send(signal.SIGCONT)
 
     def rejoin(self, n):
         primary = self.wait_primary(other_than=n)
         self.repmgrd_stop(n)
-        if self._postmaster(n):
+        if postmaster_of(self._data(n)):
             self.stop_node(n)
         else:
             # pg_rewind wants a clean shutdown, which a killed server has not had.
