@@ -14,7 +14,7 @@ RUN cmake --preset release && cmake --build --preset release && \
 FROM debian:bookworm-slim
 RUN apt-get update && \
     apt-get install -y --no-install-recommends \
-        libfmt9 libidn12 libpq5 libspdlog1.10 libssl3 libsystemd0 libtomlplusplus3 && \
+        libfmt9 libidn12 libpq5 libre2-9 libspdlog1.10 libssl3 libsystemd0 libtomlplusplus3 && \
     rm -rf /var/lib/apt/lists/* && \
     useradd --system --no-create-home --shell /usr/sbin/nologin pgweir
 COPY --from=build /source/build/release/pgweir /usr/local/bin/pgweir
