@@ -97,6 +97,29 @@ endpoint describe(const address& a) {
     return {host, std::atoi(port)};
 }
 
+std::string ip_bytes(const sockaddr* a) {
+    if (a != nullptr && a->sa_family == AF_INET) {
+        sockaddr_in in{};
+        std::memcpy(&in, a, sizeof in);
+        return {reinterpret_cast<const char*>(&in.sin_addr), sizeof in.sin_addr};
+    }
+    if (a != nullptr && a->sa_family == AF_INET6) {
+        sockaddr_in6 in{};
+        std::memcpy(&in, a, sizeof in);
+        return {reinterpret_cast<const char*>(&in.sin6_addr), sizeof in.sin6_addr};
+    }
+    return {};
+}
+
+std::optional<address> peer_address(int fd) {
+    address a;
+    a.size = sizeof a.storage;
+    if (::getpeername(fd, reinterpret_cast<sockaddr*>(&a.storage), &a.size) != 0) {
+        return std::nullopt;
+    }
+    return a;
+}
+
 endpoint peer_of(int fd) { return describe_socket(fd, ::getpeername); }
 
 endpoint local_of(int fd) { return describe_socket(fd, ::getsockname); }

@@ -29,6 +29,11 @@ struct address {
                                            std::uint16_t port,
                                            std::string& error);
 
+// The bytes of an IPv4 or IPv6 address in network order, 4 or 16; empty of another family or null.
+[[nodiscard]] std::string ip_bytes(const sockaddr* a);
+// Whom a socket is connected to; nullopt: nobody, or not any more.
+[[nodiscard]] std::optional<address> peer_address(int fd);
+
 // For people: "127.0.0.1" or "unix", and the port (0 for unix sockets).
 struct endpoint {
     std::string host;
