@@ -46,7 +46,9 @@ client_login::step client_login::start() {
                       "Only SCRAM-SHA-256-PLUS over TLS is accepted here.");
     }
     switch (how_) {
-        case method::trust: return who_.known ? accept({}) : refuse_wrong_password();
+        case method::trust:
+            return who_.known ? accept({})
+                              : refuse("28000", "role \"" + who_.user + "\" does not exist");
         case method::password:
             state_ = state::cleartext;
             return {step::kind::read_more, authentication(auth_code::cleartext_password)};

@@ -43,7 +43,7 @@ struct refusal {
 // further calls are refused. PostgreSQL docs 55.2.1 "Start-up" and 55.3 "SASL Authentication".
 //
 //   method    secret             exchange
-//   trust     any                none; unknown users are refused, with the same error as always
+//   trust     any                none; unknown users are refused as PostgreSQL refuses them
 //   password  any                cleartext; with a SCRAM verifier the answer is hashed first
 //   md5       plain, md5         md5
 //   md5       SCRAM              SCRAM, as PostgreSQL does

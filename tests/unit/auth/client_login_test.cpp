@@ -40,10 +40,11 @@ TEST(client_login, does_not_trust_unknown_users) {
     EXPECT_EQ(l.start().what, kind::refused);
 }
 
-TEST(client_login, refuses_unknown_users_with_the_same_code_under_trust) {
+TEST(client_login, says_under_trust_that_there_is_no_such_role) {
     client_login l = login(method::trust, unknown());
     (void)l.start();
-    EXPECT_EQ(l.why().sqlstate, "28P01");
+    EXPECT_EQ(l.why().sqlstate, "28000");
+    EXPECT_EQ(l.why().message, "role \"alice\" does not exist");
 }
 
 TEST(client_login, asks_for_a_cleartext_password) {
