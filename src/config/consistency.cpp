@@ -150,8 +150,29 @@ void check_http(const snapshot& read, section_reader& reader) {
     }
 }
 
+void check_rule_files(const snapshot& read, section_reader& reader) {
+    if (read.auth.method == login_method::hba) {
+        if (read.auth.hba_file.empty()) {
+            reader.complain_about("auth.hba_file", "is missing, and auth.method is \"hba\"",
+                                  "name a file such as \"pg_hba.conf\"");
+        }
+        return;
+    }
+    for (const auto& [key, file] : {std::pair{"auth.hba_file", &read.auth.hba_file},
+                                    std::pair{"auth.ident_file", &read.auth.ident_file}}) {
+        if (!file->empty()) {
+            reader.complain_about(key,
+                                  std::string{"is set, and auth.method is "} +
+                                      toml_string(to_string(read.auth.method)) +
+                                      ": nobody would go by it",
+                                  "set auth.method to \"hba\"");
+        }
+    }
+}
+
 void check_users(const snapshot& read, section_reader& reader) {
-    if (read.auth.method == login_method::trust) {
+    // Rules may let users in without a password.
+    if (read.auth.method == login_method::trust || read.auth.method == login_method::hba) {
         return;
     }
     const std::string method = to_string(read.auth.method);
@@ -190,6 +211,7 @@ void check_consistency(const snapshot& read, section_reader& reader) {
     check_http(read, reader);
     check_state_files(read, reader);
     check_databases(read, reader);
+    check_rule_files(read, reader);
     check_users(read, reader);
 }
 

@@ -1,6 +1,7 @@
 // What a reload changes, key by key.
 #include "config/document.hpp"
 #include "config/schema.hpp"
+#include "pgweir/auth/access_rules.hpp"
 #include "pgweir/config/load.hpp"
 
 #include <algorithm>
@@ -75,6 +76,21 @@ void compare_nodes(const std::string& section,
     }
 }
 
+// Files of rules that say something else under the same name.
+void compare_rule_files(const snapshot& before, const snapshot& after, difference& out) {
+    if (before.access == nullptr || after.access == nullptr) {
+        return;
+    }
+    if (before.auth.hba_file == after.auth.hba_file &&
+        before.access->rules() != after.access->rules()) {
+        out.changed.emplace_back("auth.hba_file");
+    }
+    if (before.auth.ident_file == after.auth.ident_file &&
+        before.access->maps() != after.access->maps()) {
+        out.changed.emplace_back("auth.ident_file");
+    }
+}
+
 }  // namespace
 
 difference diff(const snapshot& before, const snapshot& after) {
@@ -82,6 +98,7 @@ difference diff(const snapshot& before, const snapshot& after) {
     for_each_global_section([&](const char* name, auto part, const auto& rules) {
         compare(name, rules, std::invoke(part, before), std::invoke(part, after), out);
     });
+    compare_rule_files(before, after, out);
     compare_named("cluster", before.clusters, after.clusters, out,
                   [&](const std::string& section, const auto& a, const auto& b) {
                       compare(section, cluster_rules(), a, b, out);

@@ -1,6 +1,7 @@
 // From a file or text to a validated snapshot.
 #include "pgweir/config/load.hpp"
 
+#include "config/access_files.hpp"
 #include "config/cluster_section.hpp"
 #include "config/consistency.hpp"
 #include "config/document.hpp"
@@ -161,7 +162,9 @@ load_result build(std::string_view toml, const std::string& path) {
     section_reader reader{path};
     read_root(std::get<node>(document), *out, reader);
     check_consistency(*out, reader);
-    if (auto problems = reader.take_problems(); !problems.empty()) {
+    auto problems = reader.take_problems();
+    read_access_files(*out, problems);
+    if (!problems.empty()) {
         return problems;
     }
     out->keys = effective_keys(*out);
@@ -177,7 +180,10 @@ load_result only(const std::string& path, std::string message, std::string hint 
 std::string problem::text() const {
     std::string out = file;
     if (line != 0) {
-        out += ":" + std::to_string(line) + ":" + std::to_string(column);
+        out += ":" + std::to_string(line);
+    }
+    if (column != 0) {
+        out += ":" + std::to_string(column);
     }
     out += ": " + message;
     return hint.empty() ? out : out + " (" + hint + ")";

@@ -24,7 +24,8 @@ const choice<cleaning> cleanings{
 const choice<login_method> methods{{{"trust", login_method::trust},
                                     {"password", login_method::password},
                                     {"md5", login_method::md5},
-                                    {"scram-sha-256", login_method::scram_sha_256}}};
+                                    {"scram-sha-256", login_method::scram_sha_256},
+                                    {"hba", login_method::hba}}};
 const choice<log_format> formats{{{"text", log_format::text}, {"json", log_format::json}}};
 const choice<console_role> roles{{{"none", console_role::none},
                                   {"hint", console_role::hint},
@@ -116,8 +117,11 @@ const section_rules<worker_settings>& worker_rules() {
 }
 
 const section_rules<auth_settings>& auth_rules() {
-    static const section_rules<auth_settings> rules{
-        rule("method", &auth_settings::method, methods),
+    using s = auth_settings;
+    static const section_rules<s> rules{
+        rule("method", &s::method, methods),
+        rule("hba_file", &s::hba_file, checked_text{any_text}),
+        rule("ident_file", &s::ident_file, checked_text{any_text}),
     };
     return rules;
 }

@@ -39,6 +39,7 @@ const char* to_string(login_method method) noexcept {
         case login_method::password: return "password";
         case login_method::md5: return "md5";
         case login_method::scram_sha_256: return "scram-sha-256";
+        case login_method::hba: return "hba";
     }
     return "";
 }

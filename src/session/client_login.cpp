@@ -20,16 +20,6 @@
 namespace pgweir::session {
 namespace {
 
-auth::method method_of(config::login_method m) noexcept {
-    switch (m) {
-        case config::login_method::trust: return auth::method::trust;
-        case config::login_method::password: return auth::method::password;
-        case config::login_method::md5: return auth::method::md5;
-        case config::login_method::scram_sha_256: break;
-    }
-    return auth::method::scram_sha_256;
-}
-
 using setting = std::pair<std::string, std::string>;
 constexpr std::string_view target_parameter = "pgweir.target";
 constexpr std::array targets{config::access_target::primary, config::access_target::standby,
@@ -227,6 +217,13 @@ void client::begin_login(protocol::startup_message m) {
                      .message = "the database system is shutting down",
                      .detail = "pgweir is shutting down."});
     }
+    if (choose_rule()) {
+        log_in();
+    }
+}
+
+void client::log_in() {
+    const auto& startup = login_->startup;
     const auto& snapshot = home_.snapshot();
     const auto* user = snapshot.find_user(startup.user);
     auth::credentials who;
@@ -235,8 +232,7 @@ void client::begin_login(protocol::startup_message m) {
     if (user != nullptr) {
         who.secret = user->password.reveal();
     }
-    login_->dialogue.emplace(method_of(snapshot.auth.method), std::move(who), home_.all().mock_seed,
-                             make_entropy());
+    login_->dialogue.emplace(login_method(), std::move(who), home_.all().mock_seed, make_entropy());
     take(login_->dialogue->start());
     if (phase_ == phase::authenticating) {
         read_login();
@@ -304,11 +300,7 @@ void client::take(auth::client_login::step s) {
         }
         case kind::accepted: login_->out += s.send; return on_authenticated();
         case kind::refused: {
-            const auto& why = login_->dialogue->why();
-            return fail({.severity = "FATAL",
-                         .sqlstate = why.sqlstate,
-                         .message = why.message,
-                         .detail = why.detail});
+            return refuse_login(login_->dialogue->why());
         }
     }
 }

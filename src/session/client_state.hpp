@@ -1,11 +1,13 @@
 // What a client needs only while it logs in or is being refused.
 #pragma once
 
+#include "pgweir/auth/access_rules.hpp"
 #include "pgweir/auth/client_login.hpp"
 #include "pgweir/protocol/batch_refusal.hpp"
 #include "pgweir/protocol/failed_transaction.hpp"
 #include "pgweir/session/client.hpp"
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -18,6 +20,9 @@ inline constexpr int receives_a_turn = 4;
 struct client::login {
     protocol::startup_message startup;
     std::optional<auth::client_login> dialogue;
+    // With auth.method hba: the rules that this login goes by, to its end, and the one for it.
+    std::shared_ptr<const auth::access_rules> access;
+    const auth::hba_rule* rule = nullptr;
     config::access_target target = config::access_target::primary;
     std::string out;  // complete messages that may wait for the next write
     bool ssl_answered = false;

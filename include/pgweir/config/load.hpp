@@ -14,17 +14,18 @@ namespace pgweir::config {
 // One thing that is wrong with the file.
 struct problem {
     std::string file;
-    unsigned line = 0;  // 1-based; 0 when no line is to blame
-    unsigned column = 0;
+    unsigned line = 0;    // 1-based; 0 when no line is to blame
+    unsigned column = 0;  // 1-based; 0 when the line as a whole is
     std::string message;  // "unknown key \"poolsize\" in [pool]"
     std::string hint;     // "did you mean \"size\"?", or empty
 
-    [[nodiscard]] std::string text() const;  // "FILE:LINE:COLUMN: message (hint)"
+    [[nodiscard]] std::string text() const;  // "FILE:LINE:COLUMN: message (hint)", as far as known
 };
 
 using load_result = std::variant<std::shared_ptr<const snapshot>, std::vector<problem>>;
 
-// Reads and validates `path`, following secret references ({ file = "..." }, { env = "..." }).
+// Reads and validates `path`, following secret references ({ file = "..." }, { env = "..." }) and
+// reading the files of access rules.
 // All problems are reported at once, in the order of their lines. Never throws.
 // Blocks on files: not for a worker thread.
 [[nodiscard]] load_result load_file(const std::string& path);

@@ -11,6 +11,10 @@
 #include <string>
 #include <vector>
 
+namespace pgweir::auth {
+class access_rules;
+}
+
 namespace pgweir::config {
 
 using milliseconds = std::chrono::milliseconds;
@@ -20,7 +24,8 @@ enum class pool_mode : std::uint8_t { session, transaction, statement };
 // When a server is cleaned between two clients in transaction and statement mode: only after its
 // client did something that leaves session state behind, or always.
 enum class cleaning : std::uint8_t { when_dirty, always };
-enum class login_method : std::uint8_t { trust, password, md5, scram_sha_256 };
+// How clients log in: all in one way, or as the rules of a pg_hba.conf say.
+enum class login_method : std::uint8_t { trust, password, md5, scram_sha_256, hba };
 enum class log_format : std::uint8_t { text, json };
 // In the order of what they may do. `hint` may do RECHECK and nothing else: it is for repmgr's
 // hooks.
@@ -80,6 +85,8 @@ struct worker_settings {
 // [auth]
 struct auth_settings {
     login_method method = login_method::scram_sha_256;
+    std::string hba_file;    // with method hba; relative: beside the configuration file
+    std::string ident_file;  // likewise; empty: there are no maps
 };
 
 // [limits]
@@ -257,7 +264,8 @@ struct snapshot {
     timeout_settings timeouts;
     pool_settings pool;
     http_settings http;
-    std::string state_dir = "/var/lib/pgweir";  // [process]
+    std::shared_ptr<const auth::access_rules> access;  // null unless auth.method is hba
+    std::string state_dir = "/var/lib/pgweir";         // [process]
     std::map<std::string, cluster_settings, std::less<>> clusters;
     std::map<std::string, database_settings, std::less<>> databases;  // by name, "*" among them
     std::map<std::string, user_settings, std::less<>> users;

@@ -29,7 +29,7 @@ public:
     enum class phase : std::uint8_t {
         startup,         // the first packet is being read
         authenticating,  // the login dialogue
-        hashing,         // a password is being hashed on another thread
+        hashing,         // another thread hashes a password, or looks up who is at a unix socket
         welcome_wait,    // logged in; waits for a server to tell its parameters
         idle,            // nothing asked, no server
         waiting,         // in the queue for a server
@@ -91,6 +91,7 @@ private:
     void pass_cancel(const protocol::cancel_request& request);
     bool move_home(protocol::startup_message& m);
     void begin_login(protocol::startup_message m);
+    void log_in();
     void read_login();
     void take(auth::client_login::step s);
     void on_hashed(const auth::scram_keys& keys);
@@ -103,6 +104,13 @@ private:
     void open_local(config::console_role role);
     bool take_target(const config::database_settings& database, pool::startup_parameters& values);
     std::optional<pool::settings_ptr> read_settings(const config::database_settings& database);
+
+    // rules for the login (client_access.cpp)
+    bool choose_rule();
+    void identify();
+    void on_identified(const std::string& name, const std::string& error);
+    void refuse_login(const auth::refusal& why, std::string hint = {});
+    [[nodiscard]] auth::method login_method() const noexcept;
 
     // relay (client_relay.cpp)
     void pump_idle();
