@@ -14,6 +14,7 @@ extern const report_table show_clusters;
 extern const report_table show_config;
 extern const report_table show_databases;
 extern const report_table show_failover_log;
+extern const report_table show_hba;
 extern const report_table show_lists;
 extern const report_table show_mem;
 extern const report_table show_nodes;

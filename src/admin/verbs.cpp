@@ -99,6 +99,7 @@ constexpr std::array table{
          {&show_failover_log, needs(part::clusters)},
          "SHOW FAILOVER_LOG",
          "what was decided of clusters, and on what evidence"),
+    show("hba", {&show_hba, 0}, "SHOW HBA", "rules for logins, with their files and lines"),
     show("config", {&show_config, 0}, "SHOW CONFIG", "settings in force"),
     verb{"show", "", true, stats, "SHOW", from_parameters{}, "SHOW <parameter>",
          "a session parameter, for drivers"},

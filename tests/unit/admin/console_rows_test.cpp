@@ -1,5 +1,6 @@
 // What the rows of each SHOW say.
 #include "admin/console_dialogue.hpp"
+#include "pgweir/auth/access_rules.hpp"
 
 #include <gmock/gmock.h>
 
@@ -393,6 +394,43 @@ TEST(show_config_rows, are_the_keys_of_the_configuration_in_force) {
     EXPECT_THAT(rows(c.send(query("SHOW CONFIG"))),
                 ElementsAre(ElementsAre("listen.port", "6433", "6432", "no"),
                             ElementsAre("pool.size", "9", "20", "yes")));
+}
+
+// One file of rules, in memory.
+struct rules_in : auth::rule_source {
+    std::string text;
+    explicit rules_in(std::string t) : text{std::move(t)} {}
+    file read(const std::string&) override { return {text, {}, false}; }
+    listing list(const std::string&) override { return {}; }
+};
+
+TEST(show_hba_rows, are_the_rules_in_the_order_in_which_they_are_tried) {
+    rules_in files{
+        "# none\n"
+        "local all,\"a b\" \"/^a{1,2}$\",NULL trust\n"
+        "hostssl all all 10.0.0.0/8 cert clientname=DN\n"
+        "hostgssenc all all samenet reject\n"
+        "host all all all md5\n"};
+    auto parsed = auth::access_rules::parse("/etc/hba", "", files);
+    console_client c;
+    c.snapshot.access = std::get<0>(parsed);
+    EXPECT_THAT(
+        rows(c.send(query("SHOW HBA"))),
+        ElementsAre(
+            ElementsAre("1", "/etc/hba", "2", "local", R"({all,"a b"})", R"({"/^a{1,2}$","NULL"})",
+                        "(null)", "(null)", "trust", "(null)", "(null)"),
+            ElementsAre("2", "/etc/hba", "3", "hostssl", "{all}", "{all}", "10.0.0.0", "255.0.0.0",
+                        "cert", "{clientcert=verify-full,clientname=DN}", "(null)"),
+            ElementsAre("3", "/etc/hba", "4", "hostgssenc", "{all}", "{all}", "samenet", "(null)",
+                        "reject", "(null)",
+                        "hostgssenc record cannot match because GSSAPI is not supported by this "
+                        "build"),
+            ElementsAre("4", "/etc/hba", "5", "host", "{all}", "{all}", "all", "(null)", "md5",
+                        "(null)", "(null)")));
+}
+
+TEST(show_hba_rows, are_none_where_no_rules_decide) {
+    EXPECT_THAT(rows(console_client{}.send(query("SHOW HBA"))), testing::IsEmpty());
 }
 
 }  // namespace
