@@ -75,11 +75,7 @@ void gate::configure(const config::snapshot& snapshot) {
     if (branches_.empty() || database->cluster != cluster_name_) {
         auto all = detach();
         attach(snapshot, *database);
-        while (!all.empty()) {
-            auto& w = all.front();
-            all.pop_front();
-            hold(w);
-        }
+        hold_all(all);
     }
     if (board_ != nullptr) {
         cluster_ = snapshot.clusters.at(cluster_name_);
@@ -154,11 +150,7 @@ void gate::open_branches(const config::snapshot& snapshot) {
             b.where->evacuate(*this, moving);
         }
     }
-    while (!moving.empty()) {
-        auto& w = moving.front();
-        moving.pop_front();
-        hold(w);
-    }
+    hold_all(moving);
     std::erase_if(branches_, [&](const branch& b) { return !is_left(b); });
     next_ = nullptr;
 }
@@ -322,14 +314,8 @@ slice* gate::route_read(const waiter& w) {
 
 lease gate::acquire(waiter& w, const settings_ptr& wanted) {
     w.origin_ = this;
-    if (board_ == nullptr) {
-        return current_->acquire(w, wanted);
-    }
-    slice* s = current_;
-    if (is_for_reading()) {
-        s = route_read(w);
-        next_ = nullptr;
-    }
+    auto* s = way_of(w);
+    next_ = nullptr;
     if (s != nullptr) {
         return s->acquire(w, wanted);
     }
@@ -340,16 +326,11 @@ lease gate::acquire(waiter& w, const settings_ptr& wanted) {
 }
 
 void gate::dial(waiter& w, startup_parameters startup) {
-    auto* s = current_;
-    if (board_ != nullptr) {
-        if (is_for_reading()) {
-            s = route_read(w);
-            next_ = nullptr;
-        }
-        if (s == nullptr) {
-            const auto why = no_node();
-            return w.on_refused({why.sqlstate, why.message, why.detail, why.hint});
-        }
+    auto* s = way_of(w);
+    next_ = nullptr;
+    if (s == nullptr) {
+        const auto why = no_node();
+        return w.on_refused({why.sqlstate, why.message, why.detail, why.hint});
     }
     s->dial(w, std::move(startup));
 }
@@ -391,6 +372,14 @@ void gate::hold(waiter& w) noexcept {
     }
 }
 
+void gate::hold_all(waiter_list& from) noexcept {
+    while (!from.empty()) {
+        auto& w = from.front();
+        from.pop_front();
+        hold(w);
+    }
+}
+
 void gate::unhold(waiter& w) noexcept {
     w.held_ = false;
     w.unlink();
@@ -421,11 +410,8 @@ void gate::take_back(waiter& w) {
     if (removed_) {
         return w.on_refused(removal());
     }
-    slice* s = current_;
-    if (board_ != nullptr && is_for_reading()) {
-        s = route_read(w);
-        next_ = nullptr;
-    }
+    auto* s = way_of(w);
+    next_ = nullptr;
     if (s != nullptr && !s->is_removed()) {
         waiter_list one;
         one.push_back(w);

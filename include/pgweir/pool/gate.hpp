@@ -32,7 +32,7 @@ public:
     [[nodiscard]] lease acquire(waiter& w, const settings_ptr& wanted);
     [[nodiscard]] lease take_ready(waiter& w, const settings* wanted) {
         w.origin_ = this;
-        auto* s = board_ == nullptr || !is_for_reading() ? current_ : route_read(w);
+        auto* s = way_of(w);
         auto taken = s == nullptr ? lease{} : s->take_ready(w, wanted);
         if (taken) {
             next_ = nullptr;  // the choice was for this transaction
@@ -41,7 +41,7 @@ public:
     }
     void dial(waiter& w, startup_parameters startup);
     [[nodiscard]] bool has_ready(const waiter& w, const settings* wanted) {
-        auto* s = board_ == nullptr || !is_for_reading() ? current_ : route_read(w);
+        auto* s = way_of(w);
         return s != nullptr && s->has_ready(wanted);
     }
 
@@ -129,7 +129,12 @@ private:
     void note_readable();
     void send_on();
     [[nodiscard]] slice* route_read(const waiter& w);
+    // Where a client goes that asks now; null: nowhere.
+    [[nodiscard]] slice* way_of(const waiter& w) {
+        return board_ == nullptr || !is_for_reading() ? current_ : route_read(w);
+    }
     void hold(waiter& w) noexcept;
+    void hold_all(waiter_list& from) noexcept;
     void unhold(waiter& w) noexcept;
     // As unhold(), and its time counts.
     void end_hold(waiter& w) noexcept;
