@@ -1035,16 +1035,7 @@ void slices::configure(const config::snapshot& snapshot) {
     for (const auto& [s, mine] : slices_) {
         mine->configure(snapshot);
     }
-    // The database may have got another cluster, whose view came long ago.
-    std::vector<slice*> of_nodes;
-    for (const auto& [s, mine] : slices_) {
-        if (!s->key.node.empty()) {
-            of_nodes.push_back(mine.get());
-        }
-    }
-    for (auto* s : of_nodes) {
-        s->on_view();
-    }
+    tell_views();  // the database may have got another cluster, whose view came long ago
     for (const auto& [key, mine] : gates_) {
         mine->configure(snapshot);
     }
@@ -1058,15 +1049,7 @@ void slices::on_view(const std::string& cluster, cluster::view_ptr view) {
     }
     it->second.view = std::move(view);
     // What a role's end means for the servers comes before clients are sent elsewhere.
-    std::vector<slice*> all;
-    for (const auto& [s, mine] : slices_) {
-        if (!s->key.node.empty()) {
-            all.push_back(mine.get());
-        }
-    }
-    for (auto* s : all) {
-        s->on_view();
-    }
+    tell_views();
     std::vector<gate*> gates;
     for (const auto& [key, mine] : gates_) {
         if (mine->has_cluster()) {
@@ -1075,6 +1058,19 @@ void slices::on_view(const std::string& cluster, cluster::view_ptr view) {
     }
     for (auto* g : gates) {
         g->on_view();
+    }
+}
+
+// The slices of nodes take note of what was seen last of their clusters.
+void slices::tell_views() {
+    std::vector<slice*> of_nodes;
+    for (const auto& [s, mine] : slices_) {
+        if (!s->key.node.empty()) {
+            of_nodes.push_back(mine.get());
+        }
+    }
+    for (auto* s : of_nodes) {
+        s->on_view();
     }
 }
 

@@ -388,6 +388,8 @@ public:
                                                         unsigned workers);
 
 private:
+    void tell_views();
+
     shared& all_;
     net::loop& loop_;
     const unsigned index_;
