@@ -602,6 +602,10 @@ bool client::may_survive() const noexcept {
            (statements_ == nullptr || !statements_->is_tied()) && lease_->backend().at_boundary();
 }
 
+// Nothing that it has sent can have been committed: the node was a standby when it began to serve
+// us, and by now has not been promoted.
+bool client::only_reads() const noexcept { return !may_write_ && lease_->is_on_standby(); }
+
 // What was sent has certainly not been committed, nothing of it was answered, and it is all there:
 // a lone BEGIN, or a lone query to a node in recovery. Behind a Parse the client's names would be
 // taken. And what loses a second server may be the reason why.
@@ -615,7 +619,7 @@ bool client::may_send_again() const noexcept {
         protocol::read_frame(kept.data()).size != kept.size()) {
         return false;
     }
-    if (!may_write_ && lease_->is_on_standby()) {
+    if (only_reads()) {
         return true;
     }
     const auto text = kept.substr(protocol::header_size);
@@ -641,8 +645,7 @@ void client::send_again() {
 // transaction is left, else as in a failed one.
 void client::survive(std::string_view last_words) {
     auto& server = *lease_;
-    // By now a standby may be promoted.
-    const bool may_have_committed = may_write_ || !server.is_on_standby();
+    const bool may_have_committed = !only_reads();
     const auto said = protocol::parse_error(
         last_words.substr(std::min(last_words.size(), protocol::header_size)));
     const auto where = "node " + server.node() + ", epoch " + std::to_string(gate_->epoch());
@@ -670,18 +673,15 @@ void client::survive(std::string_view last_words) {
         {.rolled_back = rolled_back, .in_doubt = may_have_committed ? in_doubt : rolled_back},
         server.ledger(), server.listener(), replies);
     const bool tells_doubt = outcome.is_untold_in_doubt && may_have_committed;
+    const auto doubts =
+        may_have_committed ? outcome.in_doubt + (outcome.is_untold_in_doubt ? 1 : 0) : 0;
     const auto remain = frontend_.take_remain();
     auto& counts = gate_->counts();
-    if (may_have_committed) {
-        counts.in_doubt.fetch_add(outcome.in_doubt + (tells_doubt ? 1 : 0),
-                                  std::memory_order_relaxed);
-    }
+    counts.in_doubt.fetch_add(doubts, std::memory_order_relaxed);
     const bool is_rolled_back = outcome.is_block || (outcome.is_untold && !tells_doubt);
     counts.rolled_back.fetch_add(is_rolled_back ? 1 : 0, std::memory_order_relaxed);
     PGWEIR_LOG(info, "client {}: server {} on node {} is lost{}", id_, server.id(), server.node(),
-               (outcome.in_doubt != 0 && may_have_committed) || tells_doubt
-                   ? ", a transaction is in doubt"
-                   : "");
+               doubts != 0 ? ", a transaction is in doubt" : "");
     retains_ = awaits_replies_ = held_back_ = sent_again_ = cancelled_ = false;
     query_since_ = base::no_time;
     lease_.release(false, false, false);

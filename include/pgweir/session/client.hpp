@@ -143,6 +143,7 @@ private:
     // The server's own last words, if it had any: a whole ErrorResponse.
     void on_server_lost(std::string_view last_words = {});
     [[nodiscard]] bool may_survive() const noexcept;
+    [[nodiscard]] bool only_reads() const noexcept;
     [[nodiscard]] bool may_send_again() const noexcept;
     void send_again();
     void survive(std::string_view last_words);
