@@ -1,4 +1,4 @@
-"""Ratios to PgBouncer as a bar chart in SVG."""
+"""Ratios to what is compared with, as a bar chart in SVG."""
 
 from xml.sax.saxutils import escape
 
@@ -8,8 +8,9 @@ LEFT, SCALE, ROW, TOP = 330, 260, 22, 64
 MOST = 2.0  # longer bars are cut; their number still says how long they are
 
 
-def svg(summary, title, subtitle):
-    """One bar a figure, shorter is cheaper; the line at 1.0 is PgBouncer."""
+def svg(summary, base, subtitle):
+    """One bar a figure, shorter is cheaper; the line at 1.0 is `base`."""
+    title = f"Cost compared with {base} (shorter is cheaper)"
     bars = [(f"{workload}: {row['label']}", name, entry["ratio"])
             for workload, result in summary.items()
             for key, row in result["rows"].items() if key in CHARTED
@@ -32,5 +33,5 @@ def svg(summary, title, subtitle):
                      f'{ratio:.2f}x {escape(name)}</text>')
     parts.append(f'<line x1="{line}" y1="{TOP - 6}" x2="{line}" y2="{height - 24}" stroke="#333" '
                  'stroke-dasharray="4 3"/>')
-    parts.append(f'<text x="{line}" y="{height - 8}" text-anchor="middle">PgBouncer = 1</text>')
+    parts.append(f'<text x="{line}" y="{height - 8}" text-anchor="middle">{escape(base)} = 1</text>')
     return "\n".join([*parts, "</svg>", ""])

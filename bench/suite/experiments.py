@@ -7,7 +7,8 @@ import time
 from suite import client
 from suite.load import Load, run_to_end
 from suite.postgres import DATABASE, PASSWORD, USER, BackendSampler
-from suite.probes import HeapCounters, PerfCounters, Strace, Usage, resident_bytes
+from suite.probes import (CallgrindCounts, HeapCounters, PerfCounters, Strace, Usage,
+                          resident_bytes)
 from suite.targets import POOL_SIZE
 
 COUNTER_SOURCE = pathlib.Path(__file__).parent.parent / "malloc_count.c"
@@ -33,6 +34,7 @@ TEN_IN_A_PIPELINE = "\n".join([
 
 WORKLOADS = (
     Workload("simple-1", "simple", 1),
+    Workload("extended-1", "extended", 1),
     Workload("simple-64", "simple", 64),
     Workload("extended-64", "extended", 64),
     Workload("prepared-64", "prepared", 64),
@@ -76,10 +78,12 @@ class Bench:
     def counted_run(self, target, workload, seconds):
         """Instructions, then system calls, over two windows of one run. Not timed."""
         perf = self.host.perf
-        windows = ([["instructions:u", "instructions:k"]] if perf.instructions else [])
+        windows = [("all", ["instructions:u", "instructions:k"])] if perf.instructions else []
+        if perf.instructions and target.has_workers:
+            windows.append(("workers", ["instructions:u"]))
         if perf.syscalls:
-            windows.append(["raw_syscalls:sys_enter"]
-                           + [f"syscalls:sys_enter_{name}" for name in perf.named])
+            windows.append(("all", ["raw_syscalls:sys_enter"]
+                            + [f"syscalls:sys_enter_{name}" for name in perf.named]))
         use_strace = not perf.syscalls and perf.strace
         figures = {}
         if not windows and not use_strace:
@@ -87,21 +91,23 @@ class Bench:
         spans = []
         with self._started(target) as running:
             with self._load(running, workload) as load:
-                for events in windows:
-                    counters = PerfCounters(running.pid, events)
+                for threads, events in windows:
+                    counters = PerfCounters(running.pid, events,
+                                            running.workers() if threads == "workers" else ())
                     counters.enable()
                     start = time.time()
                     time.sleep(seconds)
                     counters.disable()
-                    spans.append((start, time.time(), counters.read()))
+                    spans.append((start, time.time(), threads, counters.read()))
                 if use_strace:
                     tracer = Strace(running.pid)
                     start = time.time()
                     time.sleep(seconds)
-                    spans.append((start, time.time(), tracer.read()))
-            for start, end, counts in spans:
+                    spans.append((start, time.time(), "all", tracer.read()))
+            for start, end, threads, counts in spans:
                 transactions = max(len(load.transactions(start, end)), 1)
-                figures |= _per_transaction(counts, transactions)
+                each = _per_transaction(counts, transactions)
+                figures |= {"insn_workers": each["insn_user"]} if threads == "workers" else each
         return figures
 
     def simulated_run(self, target, workload, _seconds):
@@ -114,12 +120,18 @@ class Bench:
             few, many = 500, 5000
         collected = []
         for each in (few, many):
+            counts = CallgrindCounts(self.host.work)
             with self._started(target, under=self.host.callgrind) as running:
                 run_to_end(self.host, running.address, workload, each)
-            collected.append(int(next(
-                line.split()[-1] for line in reversed(target.log()) if "Collected :" in line)))
+                threads = running.threads()
+            collected.append(counts.read(threads))
         transactions = (many - few) * workload.clients
-        return {"insn_user": (collected[1] - collected[0]) / transactions}
+        grown = {what: (collected[1][what] - collected[0][what]) / transactions
+                 for what in collected[0]}
+        figures = {"insn_user": grown["all"]}
+        if target.has_workers:
+            figures["insn_workers"] = grown["workers"]
+        return figures
 
     def heap_run(self, target, workload, seconds):
         """Heap calls a transaction after warm-up."""

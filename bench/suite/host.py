@@ -63,7 +63,8 @@ class Host:
         self.perf = _Perf()
         valgrind = shutil.which("valgrind")
         self.callgrind = valgrind and [valgrind, "--tool=callgrind", "--vgdb=no",
-                                       "--callgrind-out-file=/dev/null"]
+                                       "--separate-threads=yes",
+                                       f"--callgrind-out-file={self.work}/callgrind"]
 
     def server_command(self, *words):
         return self._on(self.server_cpu, words)
@@ -89,6 +90,14 @@ class Host:
         path = self.work / name
         path.write_text(text, encoding="utf-8")
         path.chmod(0o600)
+        if self.identity:
+            os.chown(path, self.identity["user"], self.identity["group"])
+        return path
+
+    def folder(self, name):
+        """A folder in `work` that the servers' user may write to."""
+        path = self.work / name
+        path.mkdir(exist_ok=True)
         if self.identity:
             os.chown(path, self.identity["user"], self.identity["group"])
         return path

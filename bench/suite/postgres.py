@@ -8,6 +8,7 @@ import time
 from suite import client, host as host_module, scram
 
 USER = DATABASE = "bench"
+MONITOR = "monitor"  # the role by which pgweir sees how the node of a cluster is
 PASSWORD = "bench"
 
 # Nothing here may wait for a disk: the pooler is what is measured.
@@ -32,7 +33,7 @@ class Postgres:
         host.write("data/pg_hba.conf",
                    f"local {DATABASE} {USER} scram-sha-256\n"
                    "local all postgres trust\n"
-                   f"host {DATABASE} {USER} 127.0.0.1/32 scram-sha-256\n")
+                   f"host {DATABASE} {USER},{MONITOR} 127.0.0.1/32 scram-sha-256\n")
         settings = SETTINGS | {"port": str(self.port), "listen_addresses": "127.0.0.1",
                                "unix_socket_directories": str(host.work)}
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
@@ -85,7 +86,9 @@ class Postgres:
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     raise
                 time.sleep(0.05)
-        superuser.query(f"CREATE ROLE {USER} LOGIN PASSWORD '{self.secret}'")
+        for role in (USER, MONITOR):
+            superuser.query(f"CREATE ROLE {role} LOGIN PASSWORD '{self.secret}'")
+        superuser.query(f"GRANT pg_monitor TO {MONITOR}")
         superuser.query(f"CREATE DATABASE {DATABASE} OWNER {USER}")
         environment = os.environ | {"PGPASSWORD": PASSWORD}
         subprocess.run([str(self._host.bin / "pgbench"), "-i", "-q", "-s", str(scale),
@@ -96,7 +99,7 @@ class Postgres:
 
 
 _COUNT = ("SELECT count(*) FROM pg_stat_activity"
-          " WHERE backend_type = 'client backend' AND usename <> 'postgres'")
+          f" WHERE backend_type = 'client backend' AND usename = '{USER}'")
 
 
 class BackendSampler:

@@ -50,14 +50,51 @@ def resident_bytes(pid):
     return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) * 1024
 
 
-class PerfCounters:
-    """perf stat on a process, counting only between enable() and disable()."""
+def threads_of(pid):
+    """[(id, name)] of all threads, in the order in which they began."""
+    return sorted((int(task.name), task.joinpath("comm").read_text().strip())
+                  for task in pathlib.Path(f"/proc/{pid}/task").iterdir())
 
-    def __init__(self, pid, events):
+
+def is_worker(name):
+    """Does a thread of that name serve clients?"""
+    return re.fullmatch(r"worker \d+", name) is not None
+
+
+class CallgrindCounts:
+    """What callgrind has counted of a process that ended, by its files in `folder`: one a thread,
+    in the order in which they began."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        for path in self._files():
+            path.unlink()
+
+    def read(self, threads):
+        """`threads`: see threads_of(); {"all": user instructions, "workers": those of workers}."""
+        counts = {"all": 0, "workers": 0}
+        for path in self._files():
+            number = int(path.name.rpartition("-")[2])
+            count = int(re.search(r"^(?:totals|summary): (\d+)", path.read_text(), re.M)[1])
+            counts["all"] += count
+            if number <= len(threads) and is_worker(threads[number - 1][1]):
+                counts["workers"] += count
+        return counts
+
+    def _files(self):
+        return self._folder.glob("callgrind-[0-9]*")
+
+
+class PerfCounters:
+    """perf stat on a process, counting only between enable() and disable(). `threads`: on these
+    alone."""
+
+    def __init__(self, pid, events, threads=()):
         control_read, self._control = os.pipe()
         self._acknowledged, ack_write = os.pipe()
         self._process = subprocess.Popen(
-            ["perf", "stat", "-x,", "-D", "-1", "-e", ",".join(events), "-p", str(pid),
+            ["perf", "stat", "-x,", "-D", "-1", "-e", ",".join(events),
+             *(["-t", ",".join(map(str, threads))] if threads else ["-p", str(pid)]),
              "--control", f"fd:{control_read},{ack_write}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
             pass_fds=(control_read, ack_write))

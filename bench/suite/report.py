@@ -10,6 +10,7 @@ FIGURES = (
     ("cpu_us", "pooler CPU, us/txn", 2),
     ("user_part", "of it in user code", 2),
     ("insn_user", "user instructions/txn", 0),
+    ("insn_workers", "of them in workers", 0),
     ("insn_kernel", "kernel instructions/txn", 0),
     ("syscalls", "system calls/txn", 2),
     ("heap_calls", "heap allocations/txn", 3),
@@ -49,11 +50,12 @@ def _summarise_workload(by_target):
         row = {"label": label, "decimals": decimals,
                "targets": {t: {"value": best([v for _, v in vs]), "spread": _spread(vs)}
                            for t, vs in values.items() if vs}}
-        if key not in NOT_COMPARED and values.get("pgbouncer"):
-            base = dict(values["pgbouncer"])
+        first = base_of(by_target)
+        if key not in NOT_COMPARED and values.get(first):
+            base = dict(values[first])
             for name, vs in values.items():
                 ratios = [v / base[i] for i, v in vs if base.get(i)]
-                if ratios and name != "pgbouncer":
+                if ratios and name != first:
                     row["targets"][name]["ratio"] = statistics.median(ratios)
         rows[key] = row
     mixes = {t: next((r["syscall_mix"] for r in rs if "syscall_mix" in r), None)
@@ -62,6 +64,11 @@ def _summarise_workload(by_target):
             "syscall_mix": {t: m for t, m in mixes.items() if m},
             "error_texts": {t: text for t, rs in by_target.items()
                             if (text := [m for r in rs for m in r.get("error_texts", [])][:3])}}
+
+
+def base_of(targets):
+    """What the others are compared with."""
+    return "pgbouncer" if "pgbouncer" in targets else next(iter(targets), None)
 
 
 def _quiet_rounds(by_target):
@@ -90,15 +97,16 @@ def markdown(header, summary):
 
 def _table(workload, result):
     names = result["targets"]
-    others = [n for n in names if n != "pgbouncer"] if "pgbouncer" in names else []
+    base = base_of(names)
+    others = [n for n in names if n != base]
     lines = [f"### {workload}" + (" (~ every round was disturbed)" if result["noisy"] else ""), "",
-             "| | " + " | ".join(names + [f"{n} / pgbouncer" for n in others]) + " |",
+             "| | " + " | ".join(names + [f"{n} / {base}" for n in others]) + " |",
              "|---|" + "---:|" * (len(names) + len(others))]
     for row in result["rows"].values():
         cells = [_cell(row["targets"].get(n), row["decimals"]) for n in names]
         for name in others:
             ratio = row["targets"].get(name, {}).get("ratio")
-            cells.append(f"{ratio:.2f}x" if ratio is not None else "")
+            cells.append(f"{ratio:.3f}x" if ratio is not None else "")
         lines.append(f"| {row['label']} | " + " | ".join(cells) + " |")
     for name, mix in result["syscall_mix"].items():
         calls = ", ".join(f"{call} {each:.2f}" for call, each in mix.items())

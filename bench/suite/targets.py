@@ -6,8 +6,8 @@ import shutil
 import subprocess
 import time
 
-from suite import client, host as host_module
-from suite.postgres import DATABASE, PASSWORD, USER
+from suite import client, host as host_module, probes
+from suite.postgres import DATABASE, MONITOR, PASSWORD, USER
 
 POOL_SIZE = 20
 MAX_CLIENTS = 12_000
@@ -19,7 +19,7 @@ class Direct:
     name = "direct"
     version = "no pooler"
     supports_prepared = True
-    is_process = False
+    is_process = has_workers = False
     max_clients = 90
 
     def start(self, postgres, _server_socket, _environment=None, _under=()):
@@ -30,6 +30,7 @@ class Pooler:
     """Starts a pooler that listens on 127.0.0.1 in transaction mode with POOL_SIZE servers."""
 
     is_process = True
+    has_workers = False
     max_clients = MAX_CLIENTS
 
     def __init__(self, host, program):
@@ -99,14 +100,19 @@ log_stats = 0
 
 
 class Pgweir(Pooler):
-    name = "pgweir"
-    supports_prepared = True
+    supports_prepared = has_workers = True
 
     def __init__(self, host, program, workers=1, name="pgweir"):
         super().__init__(host, host.install(program))
         self.name = name
         self._workers = workers
         self.version = host.run(self._program, "--version").splitlines()[0]
+
+    def _database(self, server, postgres):
+        return f"""[database.{DATABASE}]
+host = "{server}"
+port = {postgres.port}
+"""
 
     def _command(self, port, server, postgres):
         config = self._host.write(f"{self.name}.toml", f"""[listen]
@@ -123,13 +129,37 @@ max_clients = {MAX_CLIENTS}
 [pool]
 mode = "transaction"
 size = {POOL_SIZE}
-[database.{DATABASE}]
-host = "{server}"
-port = {postgres.port}
-[user.{USER}]
+{self._database(server, postgres)}[user.{USER}]
 password = "{postgres.secret}"
 """)
         return [self._program, "run", "-c", config]
+
+
+class PgweirCluster(Pgweir):
+    """The same, but the database is that of a cluster, of one node: each transaction needs its
+    lease. What the role of its primary costs is the difference."""
+
+    def __init__(self, host, program):
+        super().__init__(host, program, name="pgweir-cluster")
+
+    def _database(self, server, postgres):
+        state = self._host.folder("state")
+        # What a probe costs goes by time, not by transactions, so there are few; and whoever counts
+        # instructions slows all down a good deal.
+        return f"""[process]
+state_dir = "{state}"
+[cluster.main]
+nodes = ["{server}:{postgres.port}"]
+check_interval = "1m"
+probe_timeout = "10s"
+lease = "5m"
+[cluster.main.monitor]
+user = "{MONITOR}"
+password = "{PASSWORD}"
+database = "{DATABASE}"
+[database.{DATABASE}]
+cluster = "main"
+"""
 
 
 class Running:
@@ -139,6 +169,12 @@ class Running:
         self.address = address
         self._process = process
         self.pid = process.pid if process else None
+
+    def threads(self):
+        return probes.threads_of(self.pid)
+
+    def workers(self):
+        return [thread for thread, name in self.threads() if probes.is_worker(name)]
 
     def stop(self):
         if self._process is None:
