@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <exception>
+#include <memory>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <system_error>
@@ -19,6 +20,17 @@ int checked(int result, const char* what) {
         throw std::system_error{errno, std::system_category(), what};
     }
     return result;
+}
+
+constexpr std::size_t cache_line = 64;
+
+// What is received begins with a cache line, so that looking through a short message costs the same
+// wherever the heap has put it.
+std::span<char> aligned(std::vector<char>& storage) noexcept {
+    void* begin = storage.data();
+    auto room = storage.size();
+    std::align(cache_line, loop::scratch_size, begin, room);
+    return {static_cast<char*>(begin), loop::scratch_size};
 }
 
 // Those who die here may bury others.
@@ -35,8 +47,8 @@ loop::loop(base::clock c)
     : clock_{c},
       now_{clock_()},
       timers_{now_},
-      scratch_storage_(scratch_size),
-      scratch_{scratch_storage_} {
+      scratch_storage_(scratch_size + cache_line),
+      scratch_{aligned(scratch_storage_)} {
     epoll_ = checked(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
     wake_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     epoll_event e{};

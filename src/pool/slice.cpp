@@ -108,7 +108,7 @@ void slice::configure(const config::snapshot& snapshot) {
     if (database == nullptr || forced != key.role.empty() ||
         database->cluster.empty() == clustered_ || (clustered_ && place == nullptr)) {
         target_ = nullptr;
-        word_ = nullptr;
+        go_by(cluster::no_lease);
         close_idle();
         refuse_all(removed());
         return;
@@ -125,7 +125,7 @@ void slice::configure(const config::snapshot& snapshot) {
         if (link_ != place->link) {
             // Of another cluster, or a node that has moved, or only has the name of one that has
             // left: what we were allowed there says nothing of this one. on_view() follows.
-            word_ = nullptr;
+            go_by(cluster::no_lease);
             primary_ = gives_up_ = finishes_ = cut_ = false;
             link_ = place->link;
         }
@@ -167,7 +167,7 @@ void slice::on_view() {
     if (place == nullptr || is_removed()) {
         cut_ = true;
         gives_up_ = finishes_ = false;
-        word_ = nullptr;
+        go_by(cluster::no_lease);
         return revoke_all();
     }
     const auto index = static_cast<std::size_t>(place - seen.view->nodes.data());
@@ -180,16 +180,16 @@ void slice::on_view() {
     const bool is_heard =
         now_is.state != cluster::node_state::suspect && now_is.state != cluster::node_state::down;
     standby_ = is_heard ? now_is.state == cluster::node_state::standby : standby_;
-    word_ = nullptr;
+    go_by(cluster::no_lease);
     // A switchover holds what begins on the node that still is the primary, not what is open there.
     gives_up_ = view.switchover_until != cluster::no_time && view.granted == index;
     finishes_ = gives_up_ && view.why == cluster::cause::switchover &&
                 now_is.state == cluster::node_state::primary;
     if (primary_) {
-        word_ = &board_->primary.word();
+        go_by(board_->primary.word());
         stamp_ = cluster::stamp_of(view.epoch, index);
     } else if (now_is.reads != cluster::read_quality::none && !cut_) {
-        word_ = &link_->reads;
+        go_by(link_->reads);
         stamp_ = link_->reads.load().stamp();
     }
     if (was_primary != primary_) {
@@ -211,6 +211,12 @@ void slice::on_view() {
     want_servers();
     dispatch();
     arm();
+}
+
+// What begins from now on needs this lease, made out to stamp_.
+void slice::go_by(const cluster::shared_lease& word) noexcept {
+    word_ = &word;
+    open_word_ = paused_ ? &cluster::no_lease : word_;
 }
 
 void slice::tell_standing() {
@@ -292,6 +298,7 @@ void slice::absorb(waiter_list& from) {
 void slice::set_paused(bool paused) {
     paused_ = paused;
     guarded_ = clustered_ || paused_;
+    go_by(*word_);
     if (paused_) {
         return close_idle();
     }
@@ -369,9 +376,9 @@ void slice::abandon_connects() {
 
 // --- clients
 
-// The server that acquire() would lend at once; null when somebody must wait.
+// The server that acquire() would lend at once if it may; null when somebody must wait.
 server* slice::ready(const settings* wanted) noexcept {
-    if (!waiters_.empty() || idle_.empty() || !is_open()) {
+    if (!waiters_.empty() || idle_.empty()) {
         return nullptr;
     }
     auto* s = pick(wanted);
@@ -389,7 +396,7 @@ server* slice::pick(const settings* wanted) noexcept {
 }
 
 lease slice::take_ready(waiter& w, const settings* wanted) {
-    if (auto* s = ready(wanted)) {
+    if (auto* s = ready(wanted); s != nullptr && is_open()) {
         s->lend(w);
         publish();
         return lease{*s};
@@ -513,7 +520,8 @@ void slice::dispatch() {
             s.prepare_for(w);
         }
     }
-    while (!idle_.empty() && is_open() && move_to_older_waiter(idle_.front(), base::never)) {}
+    while (!idle_.empty() && waits_elsewhere() && is_open() &&
+           move_to_older_waiter(idle_.front(), base::never)) {}
     publish();
 }
 
@@ -695,11 +703,15 @@ void slice::want_servers() {
 }
 
 directory::refusal slice::connect_one(bool use_reserve, waiter* dialer) {
+    const bool is_full = shelf_->is_full(use_reserve) && shelf_->connecting == 0;
+    if (is_full && dialer == nullptr) {
+        return directory::refusal::pool_full;  // the usual case where clients wait for each other
+    }
     if (stamp(now()) < shelf_->retry_at.load() || !is_open() ||
         (clustered_ && target_->address.empty())) {
         return directory::refusal::busy;
     }
-    if (shelf_->is_full(use_reserve) && shelf_->connecting == 0) {
+    if (is_full) {
         return directory::refusal::pool_full;
     }
     auto [right, why] = shelf_->home().take(*shelf_, use_reserve, pool_.max_parallel_connects);
@@ -822,11 +834,15 @@ void slice::publish() noexcept {
     }
 }
 
+// Does anybody wait for a server of this pool on another worker?
+bool slice::waits_elsewhere() const noexcept {
+    return (shelf_->waiting.load() & ~(std::uint64_t{1} << home_.index())) != 0;
+}
+
 // Gives `s` to the worker with the oldest waiter, if that one is older than `local` by the slack.
 bool slice::move_to_older_waiter(server& s, base::time_point local) {
-    const auto others = shelf_->waiting.load() & ~(std::uint64_t{1} << home_.index());
     // What was kept sits in a buffer of this worker.
-    if (others == 0 || s.channel().has_kept()) {
+    if (!waits_elsewhere() || s.channel().has_kept()) {
         return false;
     }
     auto oldest = local == base::never ? base::never.time_since_epoch().count()

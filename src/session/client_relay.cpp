@@ -18,15 +18,6 @@ namespace {
 // Larger requests are not kept to be sent again.
 constexpr std::size_t retain_limit = 16 * 1024;
 
-// For the data path: could client::may_send_again() hold for a link that begins with these bytes?
-// Nearly always not: a node that may be written to is sent nothing again but a lone BEGIN.
-bool might_send_again(std::string_view first, bool may_write) noexcept {
-    constexpr auto text_at = protocol::header_size;
-    return first.size() < text_at + 2 ||
-           (first.front() == 'Q' &&
-            !(may_write && protocol::begins_elsewhere(first[text_at], first[text_at + 1])));
-}
-
 std::uint64_t microseconds(base::duration d) noexcept {
     return static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::microseconds>(d).count());
@@ -104,7 +95,9 @@ void client::on_server(pool::lease server) try {
     }
     gate_->traffic().wait_us += microseconds(now() - since_);
     begin_link(std::move(server));
-    pump_client();
+    if (channel_.has_input()) {
+        read_client();  // the right to begin was checked when the server was lent
+    }
 } catch (const std::exception& e) {
     give_up(e);
 }
@@ -113,7 +106,8 @@ void client::on_server(pool::lease server) try {
 
 void client::begin_link(pool::lease server) {
     lease_ = std::move(server);
-    retains_ = gate_->has_cluster() && !is_session();
+    const bool keeps_server = is_session();
+    retains_ = !keeps_server && gate_->has_cluster();
     lease_->backend().hold_fatal(retains_);
     may_write_ = !lease_->is_on_standby();
     if (retains_) {
@@ -121,7 +115,7 @@ void client::begin_link(pool::lease server) {
     }
     auto& traffic = gate_->traffic();
     ++traffic.server_assignments;
-    if (is_session()) {
+    if (keeps_server) {
         frontend_.begin_session();
     } else {
         frontend_.begin_link({.client = statements_,
@@ -158,6 +152,11 @@ void client::pump_client() {
         held_back_ = false;
         arm_timer();
     }
+    read_client();
+}
+
+// REQUIRES: there is input, and it may go to the server.
+void client::read_client() {
     const auto [data, status] = channel_.receive();
     if (status == net::io_status::closed && data.empty()) {
         return leave(false);
@@ -273,11 +272,11 @@ void client::forward(std::string_view data) {
     }
     gate_->traffic().bytes_received += given - data.size();
     if (retains_) {
-        auto& kept = server.retained();
-        retains_ = kept.size() + given <= retain_limit &&
-                   (!kept.empty() || might_send_again(all, may_write_));
+        // A node that may be written to is sent nothing again but a lone BEGIN.
+        using control = protocol::transaction_control;
+        retains_ = !may_write_ || ledger.newest_control() == control::begins;
         if (retains_) {
-            kept.append(all.substr(0, given - data.size()));
+            retain(all.substr(0, given - data.size()));
         }
     }
     if (why == stop::full || why == stop::wait) {
@@ -626,6 +625,16 @@ bool client::may_send_again() const noexcept {
     const auto first = protocol::look_at_statement(text.substr(0, text.find('\0')));
     return first.verb == protocol::transaction_verb::begin &&
            protocol::look_at_statement(first.rest).verb == protocol::transaction_verb::empty;
+}
+
+// Keeps what was sent, as long as may_send_again() could hold for it.
+void client::retain(std::string_view sent) {
+    auto& kept = lease_->retained();
+    retains_ = kept.size() + sent.size() <= retain_limit &&
+               (!kept.empty() || sent.empty() || sent.front() == 'Q');
+    if (retains_) {
+        kept.append(sent);
+    }
 }
 
 void client::send_again() {

@@ -28,7 +28,10 @@ class lease_word {
 public:
     constexpr lease_word() noexcept = default;  // nobody may write anywhere
     constexpr lease_word(grant_stamp stamp, base::time_point until) noexcept
-        : bits_{std::uint64_t{static_cast<std::uint32_t>(stamp)} << 32 | ticks(until)} {}
+        : bits_{stamp == grant_stamp::none
+                    ? nobodys
+                    : std::uint64_t{static_cast<std::uint32_t>(stamp)} << 32 | ticks(until)} {}
+    // REQUIRES: they are the bits() of one.
     static constexpr lease_word from_bits(std::uint64_t bits) noexcept {
         lease_word w;
         w.bits_ = bits;
@@ -37,26 +40,32 @@ public:
 
     [[nodiscard]] constexpr std::uint64_t bits() const noexcept { return bits_; }
     [[nodiscard]] constexpr grant_stamp stamp() const noexcept {
-        return static_cast<grant_stamp>(bits_ >> 32);
+        return bits_ == nobodys ? grant_stamp::none : static_cast<grant_stamp>(bits_ >> 32);
     }
-    // May a transaction begin now on a connection made under `stamp`?
+    // May a transaction begin now on a connection made under `stamp`? Never under none. For the
+    // data path: see also is_running().
     [[nodiscard]] constexpr bool allows(grant_stamp stamp, base::time_point now) const noexcept {
-        return stamp == this->stamp() && is_running(now);
+        return stamp == static_cast<grant_stamp>(bits_ >> 32) && is_before_end(now);
     }
     // Is it somebody's, and not over? REQUIRES: less than 24 days between `now` and the end.
     [[nodiscard]] constexpr bool is_running(base::time_point now) const noexcept {
-        return stamp() != grant_stamp::none &&
-               static_cast<std::int32_t>(static_cast<std::uint32_t>(bits_) - ticks(now)) > 0;
+        return bits_ != nobodys && is_before_end(now);
     }
 
 private:
+    // Its stamp is no grant's, and not none either: so allows() need not look for either.
+    static constexpr std::uint64_t nobodys = std::uint64_t{1} << 32;
+
+    [[nodiscard]] constexpr bool is_before_end(base::time_point now) const noexcept {
+        return static_cast<std::int32_t>(static_cast<std::uint32_t>(bits_) - ticks(now)) > 0;
+    }
     // About a millisecond each (2^20 ns), without a division.
     static constexpr std::uint32_t ticks(base::time_point t) noexcept {
         const auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(t.time_since_epoch());
         return static_cast<std::uint32_t>(static_cast<std::uint64_t>(ns.count()) >> 20);
     }
 
-    std::uint64_t bits_ = 0;
+    std::uint64_t bits_ = nobodys;
 };
 
 // Published by the one thread that decides, read by every worker. Nothing else is published with
@@ -74,8 +83,11 @@ public:
     }
 
 private:
-    std::atomic<std::uint64_t> word_ = 0;
+    std::atomic<std::uint64_t> word_ = lease_word{}.bits();
 };
 static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+
+// In the place of one: nothing may begin.
+inline constinit const shared_lease no_lease{};
 
 }  // namespace pgweir::cluster

@@ -131,7 +131,7 @@ private:
     [[nodiscard]] slice* route_read(const waiter& w);
     // Where a client goes that asks now; null: nowhere.
     [[nodiscard]] slice* way_of(const waiter& w) {
-        return board_ == nullptr || !is_for_reading() ? current_ : route_read(w);
+        return !is_for_reading() || board_ == nullptr ? current_ : route_read(w);
     }
     void hold(waiter& w) noexcept;
     void hold_all(waiter_list& from) noexcept;

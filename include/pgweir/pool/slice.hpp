@@ -94,14 +94,16 @@ public:
 
     // A server at once, or a place in the queue. `wanted` must not be null.
     [[nodiscard]] lease acquire(waiter& w, const settings_ptr& wanted);
-    // A server at once or nothing, which leaves `w` where it is. Whether has_ready() was true a
-    // moment ago does not tell: the right to begin ends whenever the watch thread says so.
+    // A server at once or nothing, which leaves `w` where it is. Asks for the right to begin, which
+    // ends whenever the watch thread says so.
     [[nodiscard]] lease take_ready(waiter& w, const settings* wanted);
     // A new server for `w` alone, logged in with `startup` (not empty) besides user and database.
     // It counts in the pool; an idle one makes room for it. It is closed at the end of the lease.
     void dial(waiter& w, startup_parameters startup);
-    // Would acquire() lend a server at once? Not when the only idle one must be checked or prepared
-    // first. Cheap; lets a client leave its query in the kernel.
+    // Would acquire() lend a server at once, if a transaction may begin? Not when the only idle one
+    // must be checked or prepared first. Cheap; lets a client leave its query in the kernel. The
+    // right to begin is asked for by take_ready(), once: whoever is told there that it has ended
+    // waits, and with somebody in the queue this is false.
     [[nodiscard]] bool has_ready(const settings* wanted) noexcept {
         return ready(wanted) != nullptr;
     }
@@ -132,9 +134,9 @@ public:
     // connections reset before this returns.
     void on_view();
     // May a transaction begin here now? With a cluster one load and two compares.
-    [[nodiscard]] bool is_open() const noexcept { return !guarded_ || may_pass(); }
+    [[nodiscard]] bool is_open() const noexcept { return !guarded_ || allows(*open_word_); }
     // And on a server that is lent already? PAUSE takes nobody's server away.
-    [[nodiscard]] bool may_begin() const noexcept { return !clustered_ || has_right(); }
+    [[nodiscard]] bool may_begin() const noexcept { return !clustered_ || allows(*word_); }
     // May a transaction that is open go on?
     [[nodiscard]] bool may_continue() const noexcept { return may_begin() || finishes_; }
     // A client waits until may_begin() or may_continue() changes; all holders are told when it
@@ -210,6 +212,7 @@ private:
     void dequeue(waiter& w) noexcept;
     void refuse_all(const connect_failure& why);
     [[nodiscard]] connect_failure removed() const;
+    [[nodiscard]] bool waits_elsewhere() const noexcept;
     bool move_to_older_waiter(server& s, base::time_point local);
     void publish() noexcept;
     void publish_early() noexcept;
@@ -227,10 +230,10 @@ private:
     void revoke_moved();
     template <class Predicate>
     void revoke_if(Predicate must_end);
-    [[nodiscard]] bool may_pass() const noexcept { return !paused_ && may_begin(); }
-    [[nodiscard]] bool has_right() const noexcept {
-        return word_ != nullptr && word_->load().allows(stamp_, now());
+    [[nodiscard]] bool allows(const cluster::shared_lease& word) const noexcept {
+        return word.load().allows(stamp_, now());
     }
+    void go_by(const cluster::shared_lease& word) noexcept;
     void tell_standing();
     void set_minimum();
     void abandon_connects();
@@ -254,16 +257,17 @@ private:
 
     bool guarded_ = false;  // clustered_ or paused_
     bool paused_ = false;
+    const cluster::shared_lease* open_word_ = &cluster::no_lease;  // no_lease while paused_
     base::time_point reconnect_since_ = base::no_time;
 
     // With a cluster; see on_view().
     bool clustered_ = false;
-    bool primary_ = false;                         // the node is the one that may be written to
-    bool standby_ = false;                         // see is_standby()
-    bool cut_ = false;                             // nothing may be sent to it
-    bool gives_up_ = false;                        // an operator moves its role to another node
-    bool finishes_ = false;                        // likewise, and what is open may end
-    const cluster::shared_lease* word_ = nullptr;  // null: no transaction may begin
+    bool primary_ = false;   // the node is the one that may be written to
+    bool standby_ = false;   // see is_standby()
+    bool cut_ = false;       // nothing may be sent to it
+    bool gives_up_ = false;  // an operator moves its role to another node
+    bool finishes_ = false;  // likewise, and what is open may end
+    const cluster::shared_lease* word_ = &cluster::no_lease;  // what a transaction needs to begin
     cluster::grant_stamp stamp_ = cluster::grant_stamp::none;
     bool standing_awaited_ = false;  // see await_standing()
     std::shared_ptr<cluster::node_link> link_;

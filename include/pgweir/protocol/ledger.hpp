@@ -178,6 +178,10 @@ public:
     };
     // The oldest outstanding. REQUIRES: owes_reply().
     [[nodiscard]] entry front() const noexcept { return entry_of(runs_[head_]); }
+    // Of the youngest outstanding; none where nothing is.
+    [[nodiscard]] transaction_control newest_control() const noexcept {
+        return owes_reply() ? runs_.back().is.control : transaction_control::none;
+    }
     // Calls `visit` with each outstanding, oldest first, until it returns false. Of many alike in a
     // row it sees two.
     template <class Visitor>

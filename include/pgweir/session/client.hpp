@@ -117,7 +117,9 @@ private:
     void begin_wait();
     void begin_link(pool::lease server);
     void pump_client();
+    void read_client();
     void forward(std::string_view data);
+    void retain(std::string_view sent);
     void pump_server();
     struct passed {
         bool sent = true;          // the client's connection holds

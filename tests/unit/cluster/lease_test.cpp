@@ -50,6 +50,22 @@ TEST(lease, of_nobody_runs_at_no_time) {
     }
 }
 
+TEST(lease, allows_nothing_without_a_grant_at_any_time) {
+    for (int days = 0; days < 60; ++days) {
+        const time_point now{days * 24h};
+        for (const auto& w : {lease_word{}, lease_word{grant_stamp::none, now + 1h},
+                              shared_lease{}.load(), no_lease.load()}) {
+            EXPECT_FALSE(w.allows(grant_stamp::none, now)) << days << " days";
+            EXPECT_FALSE(w.allows(w.stamp(), now)) << days << " days";
+            EXPECT_FALSE(w.allows(stamp_of(1, 0), now)) << days << " days";
+        }
+    }
+}
+
+TEST(lease, of_a_grant_allows_nobody_without_one) {
+    EXPECT_FALSE((lease_word{stamp_of(3, 1), at(2500ms)}.allows(grant_stamp::none, at(0ms))));
+}
+
 TEST(grant_stamp_of, a_grant_is_never_none_and_differs_from_its_neighbours) {
     std::set<grant_stamp> seen;
     for (const std::uint64_t epoch : {2U, 3U, 0xfffffeU, 0xffffffU, 0x1000000U}) {

@@ -171,8 +171,19 @@ protected:
             return f(pools_->open(gate_key{"shop", "alice", wanted}, snapshot_));
         });
     }
-    bool has_ready(target wanted = target::primary) {
+    // Gives back what is lent.
+    bool lends_at_once(target wanted = target::primary) {
         return on(wanted, [this](gate& g) {
+            visitor anybody;
+            auto taken = g.take_ready(anybody, all_.settings.none().get());
+            const bool is_lent = static_cast<bool>(taken);
+            taken.release(true, false, false);
+            return is_lent;
+        });
+    }
+    // As clients ask before they read a request.
+    bool has_ready() {
+        return on(target::primary, [this](gate& g) {
             const visitor anybody;
             return g.has_ready(anybody, all_.settings.none().get());
         });

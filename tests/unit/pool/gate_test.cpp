@@ -68,9 +68,9 @@ TEST_F(gate_of_a_cluster, lends_no_idle_server_of_a_primary_in_doubt) {
     grant(0);
     const auto [v, b] = served_newcomer(0);
     give_back(*v);
-    ASSERT_TRUE(has_ready());
+    ASSERT_TRUE(lends_at_once());
     doubt();
-    EXPECT_FALSE(has_ready());
+    EXPECT_FALSE(lends_at_once());
 }
 
 TEST_F(gate_of_a_cluster, lends_no_idle_server_when_the_lease_has_run_out_unseen) {
@@ -78,9 +78,9 @@ TEST_F(gate_of_a_cluster, lends_no_idle_server_when_the_lease_has_run_out_unseen
     const auto [v, b] = served_newcomer(0);
     give_back(*v);
     pass(3s);
-    EXPECT_FALSE(has_ready());
+    EXPECT_FALSE(lends_at_once());
     renew();
-    EXPECT_TRUE(has_ready());
+    EXPECT_TRUE(lends_at_once());
 }
 
 TEST_F(gate_of_a_cluster, takes_the_right_away_before_the_view_has_come) {
@@ -88,7 +88,7 @@ TEST_F(gate_of_a_cluster, takes_the_right_away_before_the_view_has_come) {
     const auto [v, b] = served_newcomer(0);
     give_back(*v);
     board_->primary.end();
-    EXPECT_FALSE(has_ready());
+    EXPECT_FALSE(lends_at_once());
 }
 
 // An idle server's backend ends like this.
@@ -108,7 +108,7 @@ TEST_P(of_a_dying_node, keeps_everybody_from_the_primary_until_it_lets_somebody_
     }
     b1.end();
     settle();
-    EXPECT_FALSE(has_ready());
+    EXPECT_FALSE(lends_at_once());
     EXPECT_FALSE(may_begin(*other));
     EXPECT_EQ(board_->counts.doubts.load(), 1U);
 
@@ -163,6 +163,17 @@ TEST_F(gate_of_a_cluster, lends_nothing_when_the_right_ends_after_it_was_asked_f
     EXPECT_FALSE(late.is_waiting());
 }
 
+TEST_F(gate_of_a_cluster, lets_no_second_client_read_its_request_when_the_right_has_ended) {
+    grant(0);
+    const auto [v, b] = served_newcomer(0);
+    give_back(*v);
+    board_->primary.end();
+    EXPECT_TRUE(has_ready());
+    const auto& first = newcomer();
+    EXPECT_TRUE(first.is_waiting());
+    EXPECT_FALSE(has_ready());
+}
+
 TEST_F(gate_of_a_cluster, tells_the_holder_when_a_lease_that_ran_out_is_renewed) {
     grant(0);
     const auto [v, b] = served_newcomer(0);
@@ -183,7 +194,7 @@ TEST_F(gate_of_a_cluster, lets_whoever_is_served_go_on_while_it_is_paused) {
     set_paused(true);
     EXPECT_TRUE(may_begin(*v));
     give_back(*v);
-    EXPECT_FALSE(has_ready());
+    EXPECT_FALSE(lends_at_once());
 }
 
 TEST_F(gate_of_a_cluster, takes_those_it_holds_along_when_a_reload_gives_it_another_cluster) {
@@ -202,7 +213,7 @@ TEST_F(gate_of_a_cluster, does_not_follow_the_cluster_that_it_had_before_a_reloa
     give_back(*v);
     snapshot_.databases["shop"].cluster = "other";
     reload();
-    EXPECT_FALSE(has_ready());
+    EXPECT_FALSE(lends_at_once());
     renew();
     auto& late = newcomer();
     EXPECT_TRUE(late.is_held());
@@ -251,7 +262,7 @@ TEST_F(gate_of_a_cluster, keeps_servers_of_standbys_ready_for_their_promotion) {
     renew();
     view_.nodes[1].reads = cluster::read_quality::none;
     grant(1);
-    EXPECT_TRUE(has_ready());
+    EXPECT_TRUE(lends_at_once());
 }
 
 TEST_F(gate_of_a_cluster, refuses_at_once_while_waiting_is_not_expected_to_help) {

@@ -120,6 +120,24 @@ TEST(ledger, says_who_gets_the_next_reply) {
     EXPECT_EQ(l.next_origin(), origin::client);
 }
 
+TEST(ledger, tells_what_the_youngest_request_may_do_to_the_transaction) {
+    using control = transaction_control;
+    ledger l;
+    EXPECT_EQ(l.newest_control(), control::none);
+    l.sent(request::query, origin::client, false, control::begins);
+    EXPECT_EQ(l.newest_control(), control::begins);
+    send(l, request::query);
+    EXPECT_EQ(l.newest_control(), control::none);
+}
+
+TEST(ledger, tells_nothing_of_a_request_that_has_been_answered) {
+    ledger l;
+    l.sent(request::query, origin::client, false, transaction_control::begins);
+    EXPECT_EQ(l.received('C'), verdict::ok);
+    EXPECT_EQ(l.received('Z'), verdict::ready);
+    EXPECT_EQ(l.newest_control(), transaction_control::none);
+}
+
 TEST(ledger, counts_equal_requests_in_one_run) {
     ledger l;
     send(l, request::execute, 1'000'000);
