@@ -2,7 +2,7 @@
 #pragma once
 
 #include "pgweir/base/clock.hpp"
-#include "watch/postgres_link.hpp"
+#include "pgweir/watch/postgres_link.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>

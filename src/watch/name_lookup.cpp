@@ -1,5 +1,5 @@
 // Looking names up.
-#include "watch/name_lookup.hpp"
+#include "pgweir/watch/name_lookup.hpp"
 
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>

@@ -1,5 +1,5 @@
 // Driving libpq.
-#include "watch/postgres_link.hpp"
+#include "pgweir/watch/postgres_link.hpp"
 
 #include <boost/asio/post.hpp>
 
@@ -75,9 +75,22 @@ void postgres_link::connect(const parameters& p) {
 }
 
 void postgres_link::ask(const std::string& sql) {
+    began_asking(::PQsendQuery(connection_, sql.c_str()) != 0);
+}
+
+void postgres_link::ask(const std::string& sql, const std::vector<std::string>& arguments) {
+    std::vector<const char*> values;
+    for (const auto& a : arguments) {
+        values.push_back(a.c_str());
+    }
+    began_asking(::PQsendQueryParams(connection_, sql.c_str(), static_cast<int>(values.size()),
+                                     nullptr, values.data(), nullptr, nullptr, 0) != 0);
+}
+
+void postgres_link::began_asking(bool is_sent) {
     batch_.emplace();
     rows_.clear();
-    if (::PQsendQuery(connection_, sql.c_str()) == 0) {
+    if (!is_sent) {
         boost::asio::post(descriptor_.get_executor(), [this, era = std::weak_ptr{era_}] {
             if (!era.expired()) {
                 lose();

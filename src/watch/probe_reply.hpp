@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pgweir/cluster/evidence.hpp"
+#include "pgweir/watch/result_rows.hpp"
 #include "watch/probe_query.hpp"
 
 #include <cstdint>
@@ -11,14 +12,6 @@
 #include <vector>
 
 namespace pgweir::watch {
-
-// Cells as text; absent: NULL.
-using result_row = std::vector<std::optional<std::string>>;
-using result_rows = std::vector<result_row>;
-
-// No more of a result is kept than this.
-inline constexpr std::size_t max_result_rows = 1'000;
-inline constexpr std::size_t max_cell_size = 1'024;
 
 // Where the metadata of repmgr or Patroni say that a node is.
 struct node_address {

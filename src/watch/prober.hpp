@@ -3,12 +3,12 @@
 
 #include "pgweir/base/secret.hpp"
 #include "pgweir/config/snapshot.hpp"
+#include "pgweir/watch/name_lookup.hpp"
+#include "pgweir/watch/postgres_link.hpp"
 #include "watch/http_get.hpp"
 #include "watch/knocker.hpp"
-#include "watch/name_lookup.hpp"
 #include "watch/pacing.hpp"
 #include "watch/patroni_reply.hpp"
-#include "watch/postgres_link.hpp"
 #include "watch/probe_query.hpp"
 #include "watch/probe_reply.hpp"
 

@@ -1,5 +1,5 @@
 // Reading failures.
-#include "watch/refusal.hpp"
+#include "pgweir/watch/refusal.hpp"
 
 #include <algorithm>
 #include <cerrno>

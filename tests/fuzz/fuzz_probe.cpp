@@ -1,8 +1,8 @@
 // Hostile answers of the nodes of a cluster: rows, texts of failures, and Patroni's pages.
+#include "pgweir/watch/refusal.hpp"
 #include "watch/evidence_text.hpp"
 #include "watch/patroni_reply.hpp"
 #include "watch/probe_reply.hpp"
-#include "watch/refusal.hpp"
 
 #include <cstddef>
 #include <cstdint>

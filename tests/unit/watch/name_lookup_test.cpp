@@ -1,5 +1,5 @@
 // Looking names up without waiting for them.
-#include "watch/name_lookup.hpp"
+#include "pgweir/watch/name_lookup.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // What failures of the monitor's connection are taken for.
-#include "watch/refusal.hpp"
+#include "pgweir/watch/refusal.hpp"
 
 #include <gtest/gtest.h>
 

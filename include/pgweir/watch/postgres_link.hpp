@@ -1,8 +1,9 @@
-// One connection of the monitor to a node: libpq, never blocking, on the watch thread's io_context.
+// One connection to a PostgreSQL through libpq, which never blocks: everything happens on the
+// io_context.
 #pragma once
 
-#include "watch/probe_reply.hpp"
-#include "watch/refusal.hpp"
+#include "pgweir/watch/refusal.hpp"
+#include "pgweir/watch/result_rows.hpp"
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -52,6 +53,8 @@ public:
     void connect(const parameters& p);
     // REQUIRES: it is connected, and has answered what was asked before.
     void ask(const std::string& sql);
+    // One statement with parameters $1, $2, ... as text. REQUIRES: as above, and there is one.
+    void ask(const std::string& sql, const std::vector<std::string>& arguments);
     // No handler is called for what was under way.
     void close() noexcept;
 
@@ -60,6 +63,7 @@ public:
 private:
     using direction = boost::asio::posix::stream_descriptor::wait_type;
 
+    void began_asking(bool is_sent);
     bool watch_socket();
     void wait(direction d, void (postgres_link::*then)());
     void continue_connecting();
