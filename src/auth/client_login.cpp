@@ -38,9 +38,11 @@ client_login::step client_login::start() {
     if (state_ != state::idle) {
         return refuse("08P01", "authentication was already begun");
     }
-    const bool is_scram =
-        how_ == method::scram_sha_256 ||
-        (how_ == method::md5 && who_.known && kind_of(who_.secret) == secret_kind::scram);
+    // Who has no password is asked for one as the others are, as in PostgreSQL.
+    const bool has_verifier = who_.known && !who_.secret.empty()
+                                  ? kind_of(who_.secret) == secret_kind::scram
+                                  : who_.others.scram;
+    const bool is_scram = how_ == method::scram_sha_256 || (how_ == method::md5 && has_verifier);
     if (channel_.policy == binding_policy::require && !(is_scram && channel_.can_bind())) {
         return refuse("28000", "connection requires channel binding",
                       "Only SCRAM-SHA-256-PLUS over TLS is accepted here.");
@@ -65,8 +67,13 @@ client_login::step client_login::start() {
     return start_sasl();
 }
 
+// Of a verifier that is made up. That of a plain secret is not: only its salt comes from the seed.
+int client_login::mock_iterations() const {
+    return fits_scram(who_) ? default_scram_iterations : who_.others.iterations;
+}
+
 client_login::step client_login::start_sasl() {
-    scram_verifier verifier = mock_verifier(who_.user, mock_seed_, default_scram_iterations);
+    scram_verifier verifier = mock_verifier(who_.user, mock_seed_, mock_iterations());
     const bool mock = !fits_scram(who_);
     if (!mock) {
         if (auto parsed = scram_verifier::parse(who_.secret)) {
@@ -138,16 +145,16 @@ client_login::step client_login::on_cleartext(std::string_view body) {
         // Digests have one length, so the comparison does not tell how long the secret is.
         const bool same = crypto::equal(crypto::as_text(crypto::sha256(*password)),
                                         crypto::as_text(crypto::sha256(who_.secret)));
-        return same ? accept({}) : refuse_wrong_password();
+        return same ? accept_cleartext(*password) : refuse_wrong_password();
     }
     if (who_.known && kind == secret_kind::md5) {
         const bool same = crypto::equal(md5_secret(who_.user, *password), who_.secret);
-        return same ? accept({}) : refuse_wrong_password();
+        return same ? accept_cleartext(*password) : refuse_wrong_password();
     }
     // An unknown user costs the hashing that a known one with a verifier does.
     auto verifier = who_.known ? scram_verifier::parse(who_.secret) : std::nullopt;
     if (!verifier) {
-        verifier = mock_verifier(who_.user, mock_seed_, default_scram_iterations);
+        verifier = mock_verifier(who_.user, mock_seed_, mock_iterations());
     }
     request_ = hash_request{std::string{*password}, verifier->salt, verifier->iterations};
     verifier_ = std::move(verifier);
@@ -233,6 +240,7 @@ client_login::step client_login::finish_sasl(std::string_view message) {
 }
 
 client_login::step client_login::on_hashed(const scram_keys& keys) {
+    const base::secret password{std::exchange(request_.password, {})};
     request_ = {};
     if (state_ == state::sasl_hash) {
         scram_->use_keys(keys);
@@ -248,6 +256,11 @@ client_login::step client_login::on_hashed(const scram_keys& keys) {
         return refuse_wrong_password();
     }
     keys_ = keys;
+    return accept_cleartext(password.reveal());
+}
+
+client_login::step client_login::accept_cleartext(std::string_view password) {
+    password_ = base::secret{std::string{password}};
     return accept({});
 }
 

@@ -167,9 +167,11 @@ server_login::step server_login::on_sasl_continue(std::string_view message) {
         state_ = state::sasl_hash;
         return {step::kind::hash, {}};
     }
-    return fail("the server's SCRAM verifier of user \"" + who_.user +
-                    "\" differs from the one the client logged in with",
-                "Copy the verifier from the server's pg_authid, or set server_password.");
+    auto failed = fail("the server's SCRAM verifier of user \"" + who_.user +
+                           "\" differs from the one the client logged in with",
+                       "Copy the verifier from the server's pg_authid, or set server_password.");
+    why_.is_outdated = true;
+    return failed;
 }
 
 server_login::step server_login::on_hashed(const scram_keys& keys) {

@@ -3,7 +3,9 @@
 
 #include "pgweir/auth/channel_binding.hpp"
 #include "pgweir/auth/hash_request.hpp"
+#include "pgweir/auth/likeness.hpp"
 #include "pgweir/auth/scram_server.hpp"
+#include "pgweir/base/secret.hpp"
 
 #include <array>
 #include <cstdint>
@@ -23,6 +25,8 @@ struct credentials {
     bool known = false;
     // Of a plain secret, made from an earlier hash_request of this class: saves the hashing.
     std::optional<scram_verifier> verifier = std::nullopt;
+    // Whom the login of a user looks like who is unknown or has no password.
+    likeness others = {};
 };
 
 // The random values of one login, injected so that dialogues can be replayed.
@@ -50,8 +54,9 @@ struct refusal {
 //   scram     SCRAM, plain       SCRAM; plain is hashed first unless `verifier` is given
 //   scram     md5, none          SCRAM that fails at its end: the secret cannot be checked with it
 //
-// Unknown users get cleartext (hashed, then refused), md5 or SCRAM by the method. The salt of a
-// plain secret comes from the mock seed too, so repeated attempts show no difference.
+// Unknown users get cleartext (hashed, then refused), md5 or SCRAM by the method, as `others` says
+// that most users do. The salt of a plain secret comes from the mock seed too, so repeated attempts
+// show no difference.
 class client_login {
 public:
     struct step {
@@ -94,6 +99,8 @@ public:
     // Keys that log in as this client at a server whose verifier has the salt and iterations of
     // verifier(). Set after a SCRAM exchange, or a cleartext one against a verifier, succeeded.
     [[nodiscard]] const std::optional<scram_keys>& client_key() const noexcept { return keys_; }
+    // What the client sent in clear. Empty unless it did, and was accepted.
+    [[nodiscard]] const base::secret& password() const noexcept { return password_; }
     // Set together with client_key().
     [[nodiscard]] const std::optional<scram_verifier>& verifier() const noexcept {
         return verifier_;
@@ -112,6 +119,7 @@ private:
         done,
     };
 
+    [[nodiscard]] int mock_iterations() const;
     step start_sasl();
     step on_cleartext(std::string_view body);
     step on_md5(std::string_view body);
@@ -121,6 +129,7 @@ private:
     step finish_sasl(std::string_view message);
     // The password of a PasswordMessage, or nullopt after refusing it.
     std::optional<std::string_view> read_password(std::string_view body);
+    step accept_cleartext(std::string_view password);
     step accept(std::string send);
     step refuse(std::string sqlstate, std::string message, std::string detail = {});
     step refuse_wrong_password();
@@ -137,6 +146,7 @@ private:
     std::optional<scram_server> scram_;
     std::string client_final_;  // kept while the keys are derived
     hash_request request_;
+    base::secret password_;
     refusal why_;
     std::optional<scram_keys> keys_;
     std::optional<scram_verifier> verifier_;

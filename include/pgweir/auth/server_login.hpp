@@ -45,6 +45,9 @@ public:
     struct failure {
         std::string message;
         std::string hint;  // names the setting that helps; may be empty
+        // The keys that a client gave away do not fit the server's verifier: the password has been
+        // changed on one side only.
+        bool is_outdated = false;
     };
 
     // `nonce`: random_nonce(), injected so that dialogues can be replayed.

@@ -237,5 +237,78 @@ TEST(client_login, takes_no_keys_it_did_not_ask_for) {
     EXPECT_EQ(l.on_hashed({}).what, kind::refused);
 }
 
+// --- who is unknown looks like the others
+
+credentials unknown_among(likeness others) { return {"alice", "", false, std::nullopt, others}; }
+
+// "i=..." of the server-first-message.
+std::string iterations_told(credentials who) {
+    client_login l = login(method::scram_sha_256, std::move(who));
+    (void)l.start();
+    const auto first = body(l.on_message('p', initial("n,,n=,r=abc")).send);
+    return first.substr(first.rfind("i="));
+}
+
+TEST(client_login, gives_unknown_users_the_iteration_count_of_others) {
+    EXPECT_EQ(iterations_told(unknown_among({7'000, true})), "i=7000");
+}
+
+TEST(client_login, gives_users_without_a_password_the_iteration_count_of_others) {
+    credentials who = known("");
+    who.others.iterations = 7'000;
+    EXPECT_EQ(iterations_told(who), "i=7000");
+}
+
+TEST(client_login, does_not_hash_a_plain_secret_as_often_as_those_of_others) {
+    credentials who = known("pencil");
+    who.others.iterations = 7'000;
+    EXPECT_EQ(iterations_told(who), "i=4096");
+}
+
+TEST(client_login, asks_unknown_users_for_scram_under_md5_where_others_are) {
+    client_login l = login(method::md5, unknown_among({4096, true}));
+    EXPECT_EQ(l.start().send, sasl_request);
+}
+
+TEST(client_login, asks_users_without_a_password_for_scram_under_md5_where_others_are) {
+    credentials who = known("");
+    who.others.scram = true;
+    client_login l = login(method::md5, who);
+    EXPECT_EQ(l.start().send, sasl_request);
+}
+
+TEST(client_login, hashes_for_unknown_users_as_often_as_for_others) {
+    client_login l = login(method::password, unknown_among({7'000, true}));
+    (void)l.start();
+    (void)l.on_message('p', "pencil\0"s);
+    EXPECT_EQ(l.request().iterations, 7'000);
+}
+
+// --- what a client gave away
+
+TEST(client_login, tells_a_password_that_was_sent_in_clear_and_right) {
+    for (const auto& secret : {"pencil"s, md5_secret("alice", "pencil")}) {
+        client_login l = login(method::password, known(secret));
+        (void)l.start();
+        (void)l.on_message('p', "pencil\0"s);
+        EXPECT_EQ(l.password().reveal(), "pencil");
+    }
+}
+
+TEST(client_login, tells_a_password_that_fits_a_verifier) {
+    client_login l = login(method::password, known(verifier_of("pencil")));
+    (void)l.start();
+    (void)l.on_message('p', "pencil\0"s);
+    (void)l.on_hashed(dialogue::hashed(l.request()));
+    EXPECT_EQ(l.password().reveal(), "pencil");
+}
+
+TEST(client_login, keeps_no_password_that_is_wrong) {
+    client_login l = login(method::password, known("pencil"));
+    (void)l.start();
+    (void)l.on_message('p', "crayon\0"s);
+    EXPECT_TRUE(l.password().empty());
+}
+
 }  // namespace
 }  // namespace pgweir::auth
