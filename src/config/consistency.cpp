@@ -176,11 +176,15 @@ void check_users(const snapshot& read, section_reader& reader) {
         return;
     }
     const std::string method = to_string(read.auth.method);
-    if (read.users.empty() && !reader.has("user")) {
+    const bool may_be_found = !read.auth.user_file.empty() || !read.auth.auth_user.empty() ||
+                              std::ranges::any_of(read.databases, [&](const auto& d) {
+                                  return has_auth_query(read, d.second);
+                              });
+    if (read.users.empty() && !reader.has("user") && !may_be_found) {
         reader.complain(
             {},
             "there is no user, and auth.method is " + toml_string(method) + ": nobody could log in",
-            "add a [user.NAME] section with a password");
+            "add a [user.NAME] section with a password, or set auth.auth_user");
     }
     for (const auto& [name, user] : read.users) {
         const std::string key = "user." + key_part(name) + ".password";

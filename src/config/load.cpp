@@ -7,6 +7,7 @@
 #include "config/document.hpp"
 #include "config/section_reader.hpp"
 #include "config/unknown_name.hpp"
+#include "config/user_file.hpp"
 
 #include <algorithm>
 #include <array>
@@ -15,6 +16,7 @@
 #include <exception>
 #include <fcntl.h>
 #include <functional>
+#include <iterator>
 #include <type_traits>
 #include <unistd.h>
 
@@ -164,6 +166,9 @@ load_result build(std::string_view toml, const std::string& path) {
     check_consistency(*out, reader);
     auto problems = reader.take_problems();
     read_access_files(*out, problems);
+    // Behind the rest: whoever has a section is judged by that.
+    auto in_file = add_user_file(*out, reader.directory());
+    std::ranges::move(in_file, std::back_inserter(problems));
     if (!problems.empty()) {
         return problems;
     }

@@ -53,6 +53,19 @@ const choice<isolation_guard> guards{{{"off", isolation_guard::off},
                                       {"reject", isolation_guard::reject}}};
 const choice<cold_start> cold_starts{
     {{"majority", cold_start::majority}, {"self", cold_start::self}}};
+// SQL that asks for one user.
+reading question_for_user(std::string_view text) {
+    auto refused = any_text(text);
+    if (!refused && text.find("$1") == std::string_view::npos) {
+        refused = fault{"does not ask for $1", "the user's name comes as the parameter $1"};
+    }
+    return refused;
+}
+
+reading empty_or_question(std::string_view text) {
+    return text.empty() ? std::nullopt : question_for_user(text);
+}
+
 const choice<std::string> ssl_modes{{{"disable", "disable"},
                                      {"allow", "allow"},
                                      {"prefer", "prefer"},
@@ -122,6 +135,18 @@ const section_rules<auth_settings>& auth_rules() {
         rule("method", &s::method, methods),
         rule("hba_file", &s::hba_file, checked_text{any_text}),
         rule("ident_file", &s::ident_file, checked_text{any_text}),
+        rule("user_file", &s::user_file, checked_text{any_text}),
+        rule("auth_user", &s::auth_user, checked_text{role_or_database}),
+        rule("auth_password", &s::auth_password, secret_text{secret_forms::plain}),
+        rule("auth_query", &s::auth_query, checked_text{question_for_user}),
+        rule("auth_database", &s::auth_database, checked_text{name_of_one}),
+        rule("auth_ttl", &s::auth_ttl, timeout),
+        rule("auth_negative_ttl", &s::auth_negative_ttl, timeout),
+        rule("auth_refresh", &s::auth_refresh, timeout),
+        rule("auth_stale", &s::auth_stale, timeout),
+        rule("auth_timeout", &s::auth_timeout, connect_timeout),
+        rule("auth_connections", &s::auth_connections, whole_number<unsigned>{1, 100}),
+        rule("auth_cache_size", &s::auth_cache_size, whole_number<unsigned>{1, 10'000'000}),
     };
     return rules;
 }
@@ -228,6 +253,10 @@ const section_rules<cluster_settings>& cluster_rules() {
             rule("max_lag", &s::max_lag, timeout),
             rule("slow_start", &s::slow_start, cluster_wait),
             rule("min_standby_servers", &s::min_standby_servers, server_count),
+            rule("auth_user", &s::auth_user, checked_text{role_or_database}),
+            rule("auth_password", &s::auth_password, secret_text{secret_forms::plain}),
+            rule("auth_query", &s::auth_query, checked_text{empty_or_question}),
+            rule("auth_database", &s::auth_database, checked_text{role_or_database}),
         };
         all.front().same = [](const s& a, const s& b) {
             return std::ranges::equal(a.nodes, b.nodes, {}, &node_settings::name,
@@ -276,6 +305,10 @@ const section_rules<database_settings>& database_rules() {
         rule("password", &s::password, secret_text{secret_forms::plain_or_md5}),
         rule("max_server_connections", &s::max_server_connections, server_count),
         rule("max_client_connections", &s::max_client_connections, client_count),
+        rule("auth_user", &s::auth_user, checked_text{role_or_database}),
+        rule("auth_password", &s::auth_password, secret_text{secret_forms::plain}),
+        rule("auth_query", &s::auth_query, checked_text{empty_or_question}),
+        rule("auth_database", &s::auth_database, checked_text{role_or_database}),
     };
     return rules;
 }

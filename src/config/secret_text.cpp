@@ -61,34 +61,12 @@ bool is_scram_verifier(std::string_view rest) {
 
 reading from_file(const std::string& name, const std::string& directory, base::secret& out) {
     const std::string path = name.starts_with('/') ? name : directory + name;
-    const std::string shown = key_part(path);
-    // O_NONBLOCK: a FIFO in the place of the file must not stop the start.
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0) {
-        return fault{"cannot be read from " + shown + ": " + std::strerror(errno), {}};
+    base::secret whole;
+    // Room for the line's end.
+    if (auto refused = read_private_file(path, longest_secret + 2, whole)) {
+        return refused;
     }
-    const file_closer closer{fd};
-    struct stat status {};
-    if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
-        return fault{"cannot be read from " + shown + ": not a regular file", {}};
-    }
-    if ((status.st_mode & 0007) != 0) {
-        return fault{"is in " + shown + ", which every user of this machine can get at",
-                     "chmod o-rwx the file; for a container's secret set its mode to 0440"};
-    }
-    // One byte more than allowed tells a long file from a full one.
-    std::array<char, longest_secret + 2> buffer{};
-    std::size_t size = 0;
-    ssize_t got = 0;
-    while (size < buffer.size() &&
-           (got = ::read(fd, buffer.data() + size, buffer.size() - size)) > 0) {
-        size += static_cast<std::size_t>(got);
-    }
-    std::string text{buffer.data(), size};
-    base::wipe(buffer.data(), buffer.size());
-    if (got < 0) {
-        return fault{"cannot be read from " + shown + ": " + std::strerror(errno), {}};
-    }
+    std::string text{whole.reveal()};
     if (text.ends_with('\n')) {
         text.pop_back();
         if (text.ends_with('\r')) {
@@ -96,7 +74,8 @@ reading from_file(const std::string& name, const std::string& directory, base::s
         }
     }
     out = base::secret{std::move(text)};
-    return out.empty() ? reading{fault{"is in " + shown + ", which is empty", {}}} : std::nullopt;
+    return out.empty() ? reading{fault{"is in " + key_part(path) + ", which is empty", {}}}
+                       : std::nullopt;
 }
 
 reading from_environment(const std::string& name, base::secret& out) {
@@ -133,6 +112,46 @@ reading fetch(const node& n, const reading_place& place, base::secret& out) {
 
 }  // namespace
 
+reading read_private_file(const std::string& path, std::size_t most, base::secret& out) {
+    const std::string shown = key_part(path);
+    // O_NONBLOCK: a FIFO in the place of the file must not stop the start.
+    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        return fault{"cannot be read from " + shown + ": " + std::strerror(errno), {}};
+    }
+    const file_closer closer{fd};
+    struct stat status {};
+    if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+        return fault{"cannot be read from " + shown + ": not a regular file", {}};
+    }
+    if ((status.st_mode & 0007) != 0) {
+        return fault{"is in " + shown + ", which every user of this machine can get at",
+                     "chmod o-rwx the file; for a container's secret set its mode to 0440"};
+    }
+    if (static_cast<std::uint64_t>(status.st_size) > most) {
+        return fault{"is in " + shown + ", which is larger than " + std::to_string(most) + " bytes",
+                     {}};
+    }
+    // All at once, so that no copy is left behind where the text grows; a byte more than there is
+    // tells a file that grows meanwhile.
+    std::string text(static_cast<std::size_t>(status.st_size) + 1, '\0');
+    std::size_t size = 0;
+    ssize_t got = 0;
+    while (size < text.size() && (got = ::read(fd, text.data() + size, text.size() - size)) > 0) {
+        size += static_cast<std::size_t>(got);
+    }
+    const int failed = got < 0 ? errno : 0;
+    const bool has_grown = size == text.size();
+    text.resize(size);
+    out = base::secret{std::move(text)};
+    if (failed != 0 || has_grown) {
+        return fault{"cannot be read from " + shown + ": " +
+                         (failed != 0 ? std::strerror(failed) : "it is being written"),
+                     {}};
+    }
+    return std::nullopt;
+}
+
 secret_form form_of(std::string_view secret) {
     constexpr std::string_view scram_prefix = "SCRAM-SHA-256$";
     constexpr std::size_t md5_size = 35;
@@ -147,23 +166,33 @@ secret_form form_of(std::string_view secret) {
     return secret_form::plain;
 }
 
+reading check_secret(const base::secret& secret) {
+    const auto text = secret.reveal();
+    if (text.size() > longest_secret) {
+        return fault{"is longer than " + std::to_string(longest_secret) + " bytes", {}};
+    }
+    if (text.find('\0') != std::string_view::npos) {
+        return fault{"contains a NUL character", {}};
+    }
+    if (form_of(text) == secret_form::malformed) {
+        return fault{"looks like a stored verifier but is not a complete one",
+                     "copy rolpassword from pg_authid whole, or use a plain password that "
+                     "does not look like one"};
+    }
+    return std::nullopt;
+}
+
 reading secret_text::read(const node& n, base::secret& out, const reading_place& place) const {
     base::secret fetched;
     if (auto refused = fetch(n, place, fetched)) {
         return refused;
     }
-    if (fetched.reveal().size() > longest_secret) {
-        return fault{"is longer than " + std::to_string(longest_secret) + " bytes", {}};
-    }
-    if (fetched.reveal().find('\0') != std::string_view::npos) {
-        return fault{"contains a NUL character", {}};
+    if (auto refused = check_secret(fetched)) {
+        return refused;
     }
     switch (form_of(fetched.reveal())) {
-        case secret_form::plain: break;
-        case secret_form::malformed:
-            return fault{"looks like a stored verifier but is not a complete one",
-                         "copy rolpassword from pg_authid whole, or use a plain password that "
-                         "does not look like one"};
+        case secret_form::plain:
+        case secret_form::malformed: break;
         case secret_form::md5:
             if (forms == secret_forms::plain) {
                 return fault{"is an md5 hash, but a plain password is needed", {}};

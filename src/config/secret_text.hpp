@@ -17,6 +17,14 @@ enum class secret_form : std::uint8_t { plain, md5, scram_verifier, malformed };
 // the shape. PostgreSQL documentation, section 53.8 (pg_authid), and RFC 5803 for SCRAM.
 [[nodiscard]] secret_form form_of(std::string_view secret);
 
+// What is wrong with a secret of any form; its messages go on after "that": "is longer than ...".
+[[nodiscard]] reading check_secret(const base::secret& secret);
+
+// The whole of a regular file that others cannot get at, of at most `most` bytes. Blocks.
+[[nodiscard]] reading read_private_file(const std::string& path,
+                                        std::size_t most,
+                                        base::secret& out);
+
 struct secret_text {
     using value_type = base::secret;
     secret_forms forms;

@@ -38,6 +38,8 @@ public:
     void complain(position at, std::string message, std::string hint = {});
     // About a key by its shown name; stands at that key, or else at the section it would be in.
     void complain_about(const std::string& key, const std::string& message, std::string hint = {});
+    // Where relative paths start: empty, or with a slash at its end.
+    [[nodiscard]] const std::string& directory() const noexcept { return place_.directory; }
     [[nodiscard]] bool has(const std::string& key) const { return places_.contains(key); }
     // In the order of their lines; leaves none behind.
     [[nodiscard]] std::vector<problem> take_problems();

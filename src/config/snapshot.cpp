@@ -147,6 +147,55 @@ timeout_settings effective_timeouts(const database_settings& database, const use
     return timeouts;
 }
 
+namespace {
+
+const cluster_settings* cluster_of(const snapshot& all, const database_settings& database) {
+    const auto found = all.clusters.find(database.cluster);
+    return found == all.clusters.end() ? nullptr : &found->second;
+}
+
+}  // namespace
+
+std::optional<auth_query_settings> find_auth_query(const snapshot& all,
+                                                   const database_settings& database) {
+    const auto* cluster = cluster_of(all, database);
+    const auto first_of = [&](auto in_database, auto in_cluster, auto in_auth) {
+        if (!(database.*in_database).empty()) {
+            return database.*in_database;
+        }
+        return cluster != nullptr && !(cluster->*in_cluster).empty() ? cluster->*in_cluster
+                                                                     : all.auth.*in_auth;
+    };
+    using d = database_settings;
+    using c = cluster_settings;
+    using a = auth_settings;
+    auth_query_settings out;
+    // A password belongs to the user beside it.
+    if (!database.auth_user.empty()) {
+        out.user = database.auth_user;
+        out.password = database.auth_password;
+    } else if (cluster != nullptr && !cluster->auth_user.empty()) {
+        out.user = cluster->auth_user;
+        out.password = cluster->auth_password;
+    } else if (!all.auth.auth_user.empty()) {
+        out.user = all.auth.auth_user;
+        out.password = all.auth.auth_password;
+    } else {
+        return std::nullopt;
+    }
+    out.query = first_of(&d::auth_query, &c::auth_query, &a::auth_query);
+    out.database = first_of(&d::auth_database, &c::auth_database, &a::auth_database);
+    return out;
+}
+
+bool has_auth_query(const snapshot& all, const database_settings& database) noexcept {
+    if (!database.auth_user.empty() || !all.auth.auth_user.empty()) {
+        return true;
+    }
+    const auto* cluster = cluster_of(all, database);
+    return cluster != nullptr && !cluster->auth_user.empty();
+}
+
 std::string state_path(const snapshot& all, const cluster_settings& cluster) {
     return cluster.state_file.empty() ? all.state_dir + "/" + cluster.name + ".cluster"
                                       : cluster.state_file;

@@ -28,7 +28,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 using renamed = std::pair<std::string_view, std::string_view>;
-constexpr std::array<renamed, 43> pgbouncer_names{{
+constexpr std::array<renamed, 44> pgbouncer_names{{
     {"auth_type", "auth.method"},
     {"client_idle_timeout", "timeouts.client_idle"},
     {"client_login_timeout", "timeouts.client_login"},
@@ -47,7 +47,8 @@ constexpr std::array<renamed, 43> pgbouncer_names{{
     {"max_db_connections", "database.NAME.max_server_connections"},
     {"max_user_client_connections", "user.NAME.max_client_connections"},
     {"max_user_connections", "user.NAME.max_server_connections"},
-    {"auth_file", "user.NAME.password"},
+    {"auth_file", "auth.user_file"},
+    {"auth_dbname", "auth.auth_database"},
     {"admin_users", "user.NAME.console"},
     {"stats_users", "user.NAME.console"},
     {"max_prepared_statements", "pool.max_prepared_statements"},

@@ -82,11 +82,34 @@ struct worker_settings {
     unsigned count = 0;  // 0: one a core
 };
 
+// Where to look up users that the configuration does not name. A database's own values come first,
+// then those of its cluster, then [auth]'s. Nobody is looked up where `user` is empty in all three.
+struct auth_query_settings {
+    std::string user;  // whom pgweir logs in as to ask
+    base::secret password;
+    std::string query;     // answers $1, a user, with two columns: the user and rolpassword
+    std::string database;  // where it is asked
+};
+
 // [auth]
 struct auth_settings {
     login_method method = login_method::scram_sha_256;
     std::string hba_file;    // with method hba; relative: beside the configuration file
     std::string ident_file;  // likewise; empty: there are no maps
+    std::string user_file;  // users beside the sections, in PgBouncer's format; empty: none
+    std::string auth_user;  // as in auth_query_settings, and the next three
+    base::secret auth_password;
+    std::string auth_query =
+        "SELECT rolname, CASE WHEN rolvaliduntil < pg_catalog.now() THEN NULL ELSE rolpassword END "
+        "FROM pg_catalog.pg_authid WHERE rolname = $1 AND rolcanlogin";
+    std::string auth_database = "postgres";
+    milliseconds auth_ttl{10'000};          // an answer is used this long
+    milliseconds auth_negative_ttl{5'000};  // likewise that there is no such user
+    milliseconds auth_refresh{1'000};       // a refused password asks again at most this often
+    milliseconds auth_stale{300'000};       // beyond auth_ttl, while PostgreSQL cannot be asked
+    milliseconds auth_timeout{5'000};       // how long one look-up may take
+    unsigned auth_connections = 2;          // to one place; outside of every pool's size
+    unsigned auth_cache_size = 10'000;      // users of one place that are kept, and as many unknown
 };
 
 // [limits]
@@ -194,6 +217,12 @@ struct cluster_settings {
     milliseconds max_lag{10'000};                       // 0: no limit
     milliseconds slow_start{30'000};   // a node that is back gets its full share after this long
     unsigned min_standby_servers = 2;  // of each pool, kept open to each standby, for its promotion
+
+    // See auth_query_settings.
+    std::string auth_user;
+    base::secret auth_password;
+    std::string auth_query;
+    std::string auth_database;
 };
 
 // [database.NAME]; "*" stands for every database not named.
@@ -212,6 +241,12 @@ struct database_settings {
     timeout_settings timeouts;  // [timeouts] with this database's keys laid over it
     unsigned max_server_connections = 0;  // over all its pools; 0 = no limit
     unsigned max_client_connections = 0;
+
+    // See auth_query_settings.
+    std::string auth_user;
+    base::secret auth_password;
+    std::string auth_query;
+    std::string auth_database;
 };
 
 // What one user says differently; absent = as the database says.
@@ -279,6 +314,12 @@ struct snapshot {
 // Pool and timeouts of (database, user): the database's, with the user's overrides laid over.
 [[nodiscard]] pool_settings effective_pool(const database_settings&, const user_settings*);
 [[nodiscard]] timeout_settings effective_timeouts(const database_settings&, const user_settings*);
+// How users of a database are looked up that the configuration does not name; nothing: they are
+// not.
+[[nodiscard]] std::optional<auth_query_settings> find_auth_query(const snapshot&,
+                                                                 const database_settings&);
+// Is there one? Cheaper than to find it.
+[[nodiscard]] bool has_auth_query(const snapshot&, const database_settings&) noexcept;
 // Where the state of a cluster is kept: its state_file, or the file in state_dir that is named
 // after it.
 [[nodiscard]] std::string state_path(const snapshot&, const cluster_settings&);

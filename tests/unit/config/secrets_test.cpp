@@ -100,7 +100,7 @@ TEST_F(SecretFile, ThatIsADirectoryIsAProblem) {
 TEST_F(SecretFile, ThatIsTooLongIsAProblem) {
     write(std::string(10'000, 'x'));
     EXPECT_THAT(problems_of(load(R"({ file = "secret" })")),
-                ElementsAre(HasSubstr("is longer than 4096 bytes")));
+                ElementsAre(HasSubstr("which is larger than 4098 bytes")));
 }
 
 TEST_F(SecretFile, WithANulIsAProblem) {
