@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <ranges>
 #include <utility>
 
 namespace pgweir::config {
@@ -113,11 +112,11 @@ std::vector<problem> add_user_file(snapshot& out, const std::string& directory) 
     }
     // As in PgBouncer, the last line of a name counts.
     auto& users = std::get<std::vector<user_entry>>(parsed);
-    for (auto& user : users | std::views::reverse) {
-        const auto [place, is_new] = out.users.try_emplace(user.name);
+    for (auto user = users.rbegin(); user != users.rend(); ++user) {
+        const auto [place, is_new] = out.users.try_emplace(user->name);
         if (is_new) {
-            place->second.name = std::move(user.name);
-            place->second.password = std::move(user.password);
+            place->second.name = std::move(user->name);
+            place->second.password = std::move(user->password);
         }
     }
     return {};

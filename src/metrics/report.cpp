@@ -192,6 +192,7 @@ void report::merge(report&& other) {
     append(servers, std::move(other.servers));
     append(nodes, std::move(other.nodes));
     append(failovers, std::move(other.failovers));
+    append(lookups, std::move(other.lookups));
     merge_by(
         pools, std::move(other.pools),
         [](const pool_row& r) { return std::tie(r.database, r.user); }, add_pool);

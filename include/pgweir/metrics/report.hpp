@@ -207,6 +207,23 @@ struct failover_row {
     std::string evidence;  // JSON: all that was known of every node
 };
 
+// A place where users are looked up that the configuration does not name. Filled by the lookup
+// thread.
+struct lookup_row {
+    std::string place;          // the cluster, or host and port
+    std::string database;       // where auth_query is asked
+    std::string user;           // whom pgweir logs in as
+    unsigned connections = 0;   // open or opening; not in any pool's size
+    std::uint64_t waiting = 0;  // users whom logins wait for
+    std::uint64_t known = 0;    // users that are kept
+    std::uint64_t unknown = 0;  // names of nobody that are kept
+    std::uint64_t asked = 0;    // questions to PostgreSQL
+    std::uint64_t reused = 0;   // logins answered by what was kept
+    std::uint64_t failed = 0;   // connections and questions that failed
+    std::uint64_t stale = 0;    // logins answered by what was kept for want of PostgreSQL
+    std::string last_error;     // empty: none since the last connection
+};
+
 // What a console command needs; every worker fills in its part, the asker merges.
 enum class part : std::uint16_t {
     clients = 1,
@@ -218,7 +235,8 @@ enum class part : std::uint16_t {
     memory = 64,
     statements = 128,
     clusters = 256,
-    client_memory = 512  // what clients own, beside `memory`; looks at every client
+    client_memory = 512,  // what clients own, beside `memory`; looks at every client
+    lookups = 1024
 };
 
 struct report {
@@ -232,11 +250,12 @@ struct report {
     std::vector<cluster_row> clusters;      // merged and sorted by name
     std::vector<node_row> nodes;            // in the order of the configuration
     std::vector<failover_row> failovers;
+    std::vector<lookup_row> lookups;
     std::uint64_t used_clients = 0, login_clients = 0, used_servers = 0, free_servers = 0;
     std::uint64_t users = 0;
 
-    // Adds another's part: appends clients, servers, nodes and failovers, sums what has the same
-    // name. What is decided of a cluster is taken from whoever has decided.
+    // Adds another's part: appends clients, servers, nodes, failovers and lookups, sums what has
+    // the same name. What is decided of a cluster is taken from whoever has decided.
     void merge(report&& other);
 };
 
