@@ -50,14 +50,29 @@ bool key_ring::derive(const auth::hash_request& request,
         });
 }
 
-void key_ring::remember(const std::string& user, proven p) {
+void key_ring::remember(const std::string& identity, proven p) {
     const std::lock_guard lock{mutex_};
-    proven_.insert_or_assign(user, std::move(p));
+    const auto [it, is_new] = proven_.try_emplace(identity, p);
+    auto& known = it->second;
+    if (is_new || p.serial < known.serial) {
+        return;
+    }
+    if (p.serial == known.serial && p.serial != 0) {
+        if (p.secret.empty()) {
+            p.secret = known.secret;
+        }
+        if (p.iterations == 0) {
+            p.keys = known.keys;
+            p.salt = known.salt;
+            p.iterations = known.iterations;
+        }
+    }
+    known = std::move(p);
 }
 
-std::optional<key_ring::proven> key_ring::recall(const std::string& user) const {
+std::optional<key_ring::proven> key_ring::recall(const std::string& identity) const {
     const std::lock_guard lock{mutex_};
-    const auto it = proven_.find(user);
+    const auto it = proven_.find(identity);
     return it == proven_.end() ? std::nullopt : std::optional{it->second};
 }
 

@@ -193,10 +193,16 @@ void server::on_connected() {
     auth::server_credentials who;
     who.user = target_->user;
     who.password = target_->password.reveal();
-    if (auto proven = slice_->home().all().keys.recall(target_->user)) {
-        who.keys = proven->keys;
-        who.keys_salt = proven->salt;
-        who.keys_iterations = proven->iterations;
+    if (const auto proven = slice_->home().all().keys.recall(target_->identity)) {
+        if (proven->iterations != 0) {
+            who.keys = proven->keys;
+            who.keys_salt = proven->salt;
+            who.keys_iterations = proven->iterations;
+        }
+        if (who.password.empty()) {
+            who.password = proven->secret.reveal();
+        }
+        proven_by_ = proven->serial;
     }
     startup_ =
         std::make_unique<server_startup>(target_->dbname, std::move(who), auth::random_nonce(),
@@ -293,7 +299,28 @@ void server::on_logged_in() {
     close(ending::at_once);  // it has left meanwhile
 }
 
+// The password of a user who was looked up is not, or no longer, what its client proved to know.
+bool server::is_outdated(const connect_failure& why) const {
+    return target_->is_looked_up && (why.is_outdated || why.sqlstate == "28P01");
+}
+
 void server::fail_login(connect_failure why) {
+    if (is_outdated(why)) {
+        auto& all = slice_->home().all();
+        if (all.doubt_user) {
+            all.doubt_user(slice_->common().key.database, target_->user, proven_by_);
+        }
+        const auto newest = all.keys.recall(target_->identity);
+        if (!dedicated_ && newest && newest->serial > proven_by_) {
+            return close(ending::at_once);  // and who waits makes another, with the new one
+        }
+        PGWEIR_LOG(warn, "server {}: {}:{} does not let {} in any more: {} ({})", id_,
+                   target_->host, target_->port, target_->user, why.message, why.sqlstate);
+        why = {"28P01",
+               "password authentication failed for user \"" + target_->user + '"',
+               {},
+               "The password has been changed since the client logged in."};
+    }
     PGWEIR_LOG(warn, "server {}: no connection to {}:{} as {}: {} ({})", id_, target_->host,
                target_->port, target_->user, why.message, why.sqlstate);
     auto* home = slice_;

@@ -97,7 +97,8 @@ server_startup::step server_startup::take(auth::server_login::step s) {
         case from::hash: return {step::kind::hash, {}};
         case from::failed: break;
     }
-    return fail("28000", login_.why().message, login_.why().hint);
+    why_ = {"28000", login_.why().message, {}, login_.why().hint, login_.why().is_outdated};
+    return {step::kind::failed, {}};
 }
 
 server_startup::step server_startup::on_hashed(const auth::scram_keys& keys) {

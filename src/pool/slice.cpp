@@ -1177,13 +1177,16 @@ bool slices::sweep(const config::snapshot& snapshot) {
     const auto is_named = [&snapshot](const std::string& database) {
         return snapshot.databases.contains(database);
     };
-    std::erase_if(gates_, [&](const auto& g) {
-        return g.second->is_deserted() && !is_named(g.first.database);
-    });
+    // Users who were looked up are not named either.
+    const auto is_kept = [&](const auto& key) {
+        return is_named(key.database) && (key.role.empty() || snapshot.users.contains(key.role));
+    };
+    std::erase_if(gates_,
+                  [&](const auto& g) { return g.second->is_deserted() && !is_kept(g.first); });
     const auto ended = std::erase_if(slices_, [&](const auto& s) {
         // That of a node goes with the last gate: gates have all nodes of their cluster.
         const auto& key = s.first->key;
-        return s.second->is_deserted() && (!key.node.empty() || !is_named(key.database));
+        return s.second->is_deserted() && (!key.node.empty() || !is_kept(key));
     });
     if (ended != 0) {
         std::set<std::string_view> used;

@@ -5,6 +5,13 @@
 
 namespace pgweir::pool {
 
+std::string identity_of(const config::snapshot& snapshot,
+                        const config::database_settings& database,
+                        const std::string& user) {
+    // The section's name, since clients of "*" make up as many names as they like.
+    return snapshot.find_user(user) != nullptr ? user : user + '\0' + database.name;
+}
+
 net::tcp_options tcp_options_of(const config::snapshot& snapshot) {
     return {snapshot.tcp.keepalive, static_cast<int>(snapshot.tcp.keepalive_idle.count()),
             static_cast<int>(snapshot.tcp.keepalive_interval.count()), snapshot.tcp.keepalive_count,
@@ -31,6 +38,9 @@ target_ptr make_target(const config::snapshot& snapshot,
     if (auth::kind_of(t.password.reveal()) == auth::secret_kind::scram) {
         t.password = {};  // a verifier lets nobody in
     }
+    const bool forced = !database.user.empty();
+    t.is_looked_up = !forced && snapshot.find_user(role) == nullptr;
+    t.identity = forced ? t.user : identity_of(snapshot, database, role);
     t.tcp = tcp_options_of(snapshot);
     t.protocol_minor = database.protocol == config::server_protocol::v3_0 ? 0 : 2;
     return std::make_shared<const target>(std::move(t));

@@ -2,8 +2,10 @@
 #pragma once
 
 #include "pgweir/auth/hash_request.hpp"
+#include "pgweir/base/secret.hpp"
 #include "pgweir/net/background.hpp"
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -31,14 +33,20 @@ public:
                               net::loop& back,
                               std::function<void(const auth::scram_keys&)> done);
 
-    // SCRAM pass-through: what `user` proved to know at its last login, good for one salt.
+    // What whoever goes by an identity (see identity_of()) proved to know at its last login: SCRAM
+    // keys, good for one salt, and where the user was looked up also a secret that PostgreSQL
+    // takes.
     struct proven {
         auth::scram_keys keys;
         std::string salt;
-        int iterations = 0;
+        int iterations = 0;        // 0: no keys
+        base::secret secret = {};  // plain or md5; empty: none
+        std::uint64_t serial = 0;  // of the answer that it was checked with; see found_user
     };
-    void remember(const std::string& user, proven p);
-    [[nodiscard]] std::optional<proven> recall(const std::string& user) const;
+    // What was checked with an older answer than what is known already is dropped: the password has
+    // been changed since. With the same answer, each adds what the other lacks.
+    void remember(const std::string& identity, proven p);
+    [[nodiscard]] std::optional<proven> recall(const std::string& identity) const;
 
 private:
     [[nodiscard]] std::optional<auth::scram_keys> cached(const std::string& key) const;
@@ -48,8 +56,8 @@ private:
 
     mutable std::mutex mutex_;
     std::unordered_map<std::string, auth::scram_keys> derived_;  // by digest of what went in
-    std::map<std::string, proven> proven_;
-    net::background hashers_;  // last: its threads use the rest
+    std::map<std::string, proven> proven_;                       // by identity
+    net::background hashers_;                                    // last: its threads use the rest
 };
 
 }  // namespace pgweir::pool

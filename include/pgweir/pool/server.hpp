@@ -171,6 +171,7 @@ private:
     void read_login();
     void take(server_startup::step s);
     void on_logged_in();
+    [[nodiscard]] bool is_outdated(const connect_failure& why) const;
     void fail_login(connect_failure why);
     void read_own();
     void skip_known();
@@ -223,6 +224,7 @@ private:
     waiter* preparing_for_ = nullptr;
     bool dedicated_ = false;  // to one client, with the startup parameters it asked for
     startup_parameters own_startup_;
+    std::uint64_t proven_by_ = 0;  // serial of what it logs in with; see key_ring::proven
     server_user* user_ = nullptr;
     bool dying_ = false;
     bool is_sent_away_ = false;  // by words that are for this session alone

@@ -36,6 +36,7 @@ struct connect_failure {
     std::string message;
     std::string detail;
     std::string hint;
+    bool is_outdated = false;  // see auth::server_login::failure
 
     // Nobody needs to be told yet: the server starts up, is full, or cannot be reached, and the
     // next attempt may well succeed. Otherwise (wrong password, no such database) waiting is in

@@ -39,7 +39,7 @@ struct gate_key {
 
 // Client and server connections of one database or one user, over all pools and workers. The
 // limits are 0 for none. A database's lives as long as a shelf or a client slot of it, a user's to
-// the end of the process: their names are those in the configuration.
+// the end of the process: there are no more than roles in the configuration and in PostgreSQL.
 struct account {
     std::atomic<unsigned> clients = 0;
     std::atomic<unsigned> max_clients = 0;

@@ -303,6 +303,12 @@ public:
         std::function<std::vector<net::address>(
             const std::string& host, std::uint16_t port, std::string& error)>
             look_up = net::resolve;
+        // Told when PostgreSQL refuses what a client proved to know who was looked up: `serial` is
+        // of the answer that it was checked with. Any thread; set before any worker runs, or left
+        // empty where nobody is looked up.
+        std::function<void(
+            const std::string& database, const std::string& user, std::uint64_t serial)>
+            doubt_user;
         static constexpr unsigned name_threads = 4;  // a slow look-up must not stop the others
         net::background names{name_threads, 4096};
         std::vector<slices*> workers;  // complete before any of them runs
@@ -337,8 +343,8 @@ public:
     [[nodiscard]] std::shared_ptr<protocol::statement_store> statements_of(const shelf_key& key);
     [[nodiscard]] const config::snapshot& snapshot() const noexcept { return *snapshot_; }
     void fill(metrics::report& r, unsigned parts) const;
-    // Ends what is left of databases that the configuration does not name (clients of "*" do) and
-    // that nobody uses any more. Called now and then.
+    // Ends what is left of databases and users that the configuration does not name (clients of "*"
+    // do, and users who were looked up) and that nobody uses any more. Called now and then.
     // True when it ended some.
     bool sweep(const config::snapshot& snapshot);
     // Runs `what(slice)` on another worker for its part of the pool, if it has one.

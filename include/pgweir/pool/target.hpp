@@ -18,7 +18,9 @@ struct target {
     std::string address;  // numeric: connect there, and do not look `host` up; empty: do
     std::string dbname;
     std::string user;
-    base::secret password;  // plain or md5; empty where only SCRAM pass-through can help
+    base::secret password;      // plain or md5; empty where only SCRAM pass-through can help
+    std::string identity;       // under which key_ring has what clients have proved
+    bool is_looked_up = false;  // the clients' user is not in the configuration
     net::tcp_options tcp;
     std::uint16_t protocol_minor = 0;  // to ask for
 
@@ -35,6 +37,12 @@ struct target {
     }
 };
 using target_ptr = std::shared_ptr<const target>;
+
+// Whom a client has proved to be. A user of the configuration is the same for every database; one
+// that was looked up is somebody else for each, since each may have its own PostgreSQL.
+[[nodiscard]] std::string identity_of(const config::snapshot& snapshot,
+                                      const config::database_settings& database,
+                                      const std::string& user);
 
 [[nodiscard]] net::tcp_options tcp_options_of(const config::snapshot& snapshot);
 

@@ -127,5 +127,29 @@ TEST_F(key_ring_test, does_not_mix_up_users) {
     EXPECT_FALSE(ring_.recall("bob"));
 }
 
+key_ring::proven checked_with(std::uint64_t serial, std::string salt, const char* secret = "") {
+    return {{}, std::move(salt), 1, base::secret{secret}, serial};
+}
+
+TEST_F(key_ring_test, does_not_go_back_to_an_older_password) {
+    ring_.remember("alice", checked_with(2, "new"));
+    ring_.remember("alice", checked_with(1, "old"));
+    EXPECT_EQ(ring_.recall("alice")->salt, "new");
+}
+
+TEST_F(key_ring_test, goes_on_to_a_newer_password) {
+    ring_.remember("alice", checked_with(1, "old", "pencil"));
+    ring_.remember("alice", checked_with(2, "new"));
+    EXPECT_EQ(ring_.recall("alice")->salt, "new");
+    EXPECT_TRUE(ring_.recall("alice")->secret.empty());
+}
+
+TEST_F(key_ring_test, keeps_what_another_login_with_the_same_password_did_not_show) {
+    ring_.remember("alice", {{}, {}, 0, base::secret{"pencil"}, 1});
+    ring_.remember("alice", checked_with(1, "salt"));
+    EXPECT_EQ(ring_.recall("alice")->secret.reveal(), "pencil");
+    EXPECT_EQ(ring_.recall("alice")->salt, "salt");
+}
+
 }  // namespace
 }  // namespace pgweir::pool

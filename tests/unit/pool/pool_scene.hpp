@@ -170,8 +170,9 @@ protected:
 
 private:
     shelf_ptr open_shelf() {
-        const auto* u = database().user.empty() ? snapshot_.find_user("alice") : nullptr;
-        return all_.pools.open({"shop", u == nullptr ? "" : "alice"},
+        const bool forced = !database().user.empty();
+        const auto* u = forced ? nullptr : snapshot_.find_user("alice");
+        return all_.pools.open({"shop", forced ? "" : "alice"},
                                config::effective_pool(database(), u), database(), u);
     }
 

@@ -90,5 +90,28 @@ TEST(target, has_the_keepalives_of_the_configuration) {
     EXPECT_EQ(target_of(s, shop())->tcp.keepalive_idle, 7);
 }
 
+TEST(target, goes_by_one_identity_wherever_a_configured_user_is) {
+    EXPECT_EQ(identity_of(with_alice("pencil"), shop(), "alice"), "alice");
+}
+
+TEST(target, tells_users_apart_who_were_looked_up_for_different_databases) {
+    auto other = shop();
+    other.name = "stock";
+    EXPECT_NE(identity_of({}, shop(), "alice"), identity_of({}, other, "alice"));
+}
+
+TEST(target, does_not_take_a_user_who_was_looked_up_for_a_configured_one) {
+    EXPECT_NE(target_of({}, shop())->identity, target_of(with_alice("pencil"), shop())->identity);
+    EXPECT_TRUE(target_of({}, shop())->is_looked_up);
+    EXPECT_FALSE(target_of(with_alice("pencil"), shop())->is_looked_up);
+}
+
+TEST(target, has_the_identity_of_the_user_that_the_database_forces) {
+    auto d = shop();
+    d.user = "app";
+    EXPECT_EQ(target_of({}, d)->identity, "app");
+    EXPECT_FALSE(target_of({}, d)->is_looked_up);
+}
+
 }  // namespace
 }  // namespace pgweir::pool
