@@ -9,6 +9,7 @@
 
 namespace pgweir::admin {
 
+extern const report_table show_auth_query;
 extern const report_table show_clients;
 extern const report_table show_clusters;
 extern const report_table show_config;

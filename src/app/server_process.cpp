@@ -1,6 +1,8 @@
 // Wiring, signals and reload.
 #include "pgweir/app/server_process.hpp"
 
+#include "pgweir/app/mock_seed.hpp"
+#include "pgweir/auth/likeness.hpp"
 #include "pgweir/auth/random.hpp"
 #include "pgweir/base/log.hpp"
 
@@ -59,6 +61,7 @@ server_process::server_process(std::shared_ptr<const config::snapshot> snapshot)
       listener_{io_, [this](int fd) { on_client(fd); }} {}
 
 server_process::~server_process() {
+    users_.stop();
     watcher_.stop();
     for (const auto& w : workers_) {
         w->stop();
@@ -86,6 +89,7 @@ int server_process::run() {
     PGWEIR_LOG(info, "ready with {} workers", workers_.size());
     io_.run();
     listener_.close();
+    users_.stop();
     watcher_.stop();
     for (const auto& w : workers_) {
         w->stop();
@@ -95,7 +99,7 @@ int server_process::run() {
 }
 
 void server_process::make_workers() {
-    auth::random_bytes(fleet_.mock_seed);
+    fleet_.mock_seed = load_mock_seed(snapshot_->state_dir);
     auth::random_bytes(fleet_.cancel_seed);
     fleet_.services = &console_;
     fleet_.pools.pools.freed = [this](pool::shelf& s) { pool::slices::on_freed(fleet_.pools, s); };
@@ -109,7 +113,19 @@ void server_process::make_workers() {
     fleet_.report_clusters = [this](std::function<void(metrics::report)> done) {
         watcher_.report(std::move(done));
     };
+    fleet_.look_up_user = [this](const std::string& database, const std::string& user,
+                                 lookup::user_directory::done done) {
+        users_.find(database, user, std::move(done));
+    };
+    fleet_.pools.doubt_user = [this](const std::string& database, const std::string& user,
+                                     std::uint64_t serial) {
+        users_.doubt(database, user, serial);
+    };
+    fleet_.report_lookups = [this](std::function<void(metrics::report)> done) {
+        users_.report(std::move(done));
+    };
     watcher_.configure(snapshot_);
+    users_.configure(snapshot_);
     fleet_.pools.board_of = [this](const std::string& cluster) {
         return watcher_.board_of(cluster);
     };
@@ -125,6 +141,11 @@ void server_process::make_workers() {
 void server_process::apply_limits() {
     fleet_.max_clients = snapshot_->limits.max_clients;
     fleet_.max_login_clients = snapshot_->limits.max_login_clients;
+    auth::census users;
+    for (const auto& [name, user] : snapshot_->users) {
+        users.add(user.password.reveal());
+    }
+    fleet_.likeness = users.most();
 }
 
 void server_process::on_client(int fd) {
@@ -220,6 +241,7 @@ session::reload_outcome server_process::reload() {
         apply_limits();
         base::set_log_level(level_of(snapshot_->log.level));
         watcher_.configure(snapshot_);
+        users_.configure(snapshot_);
         http_.configure(snapshot_);
         for (const auto& w : workers_) {
             w->configure(snapshot_);

@@ -127,6 +127,45 @@ void write_memory(std::string& out, const report& r) {
     }
 }
 
+// --- users who are looked up
+
+struct lookup_metric {
+    std::string_view name;
+    kind what;
+    std::string_view help;
+    std::uint64_t (*value)(const metrics::lookup_row&);
+};
+constexpr lookup_metric lookup_metrics[] = {
+    {"pgweir_auth_query_connections", kind::gauge,
+     "Connections over which users are looked up; in no pool's size.",
+     [](const metrics::lookup_row& l) { return std::uint64_t{l.connections}; }},
+    {"pgweir_auth_query_waiting", kind::gauge, "Users whom logins wait for.",
+     [](const metrics::lookup_row& l) { return l.waiting; }},
+    {"pgweir_auth_query_known_users", kind::gauge, "Users whose answer is kept.",
+     [](const metrics::lookup_row& l) { return l.known; }},
+    {"pgweir_auth_query_unknown_users", kind::gauge, "Names that are kept as nobody's.",
+     [](const metrics::lookup_row& l) { return l.unknown; }},
+    {"pgweir_auth_query_asked_total", kind::counter, "Questions sent to PostgreSQL.",
+     [](const metrics::lookup_row& l) { return l.asked; }},
+    {"pgweir_auth_query_reused_total", kind::counter, "Logins that needed no question.",
+     [](const metrics::lookup_row& l) { return l.reused; }},
+    {"pgweir_auth_query_failed_total", kind::counter, "Connections and questions that failed.",
+     [](const metrics::lookup_row& l) { return l.failed; }},
+    {"pgweir_auth_query_stale_total", kind::counter,
+     "Logins by an old answer, since PostgreSQL could not be asked.",
+     [](const metrics::lookup_row& l) { return l.stale; }},
+};
+
+void write_lookups(std::string& out, const report& r) {
+    for (const auto& m : lookup_metrics) {
+        family f{out, m.name, m.what, m.help};
+        for (const auto& l : r.lookups) {
+            f.add({{"place", l.place}, {"database", l.database}, {"user", l.user}},
+                  number(m.value(l)));
+        }
+    }
+}
+
 // --- the process
 
 void write_process(std::string& out, const process_figures& p) {
@@ -336,6 +375,7 @@ std::string to_prometheus(const report& r, const process_figures& process) {
     write_memory(out, r);
     write_clusters(out, r);
     write_nodes(out, r);
+    write_lookups(out, r);
     return out;
 }
 

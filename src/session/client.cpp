@@ -95,6 +95,7 @@ base::time_point client::deadline() const noexcept {
     const auto& general = home_.snapshot().timeouts;
     switch (phase_) {
         case phase::startup:
+        case phase::looking_up:
         case phase::authenticating:
         case phase::hashing: return after(login_since_, general.client_login);
         case phase::welcome_wait:
@@ -152,6 +153,7 @@ void client::on_io() try {
                 return leave(false);
             }
             return phase_ == phase::startup ? read_startup() : read_login();
+        case phase::looking_up:
         case phase::hashing:
         case phase::waiting:
         case phase::welcome_wait:
@@ -194,6 +196,7 @@ void client::on_io() try {
 void client::on_timer() try {
     switch (phase_) {
         case phase::startup:
+        case phase::looking_up:
         case phase::authenticating:
         case phase::hashing:
             return fail({.severity = "FATAL",

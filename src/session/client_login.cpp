@@ -164,7 +164,9 @@ bool client::move_home(protocol::startup_message& m) {
     const auto* database = snapshot.find_database(m.database);
     const auto* user = snapshot.find_user(m.user);
     const auto& workers = home_.all().workers;
-    if (workers.size() == 1 || database == nullptr || user == nullptr) {
+    const bool may_be_served =
+        database != nullptr && (user != nullptr || config::has_auth_query(snapshot, *database));
+    if (workers.size() == 1 || !may_be_served) {
         return false;
     }
     const bool forced = !database->user.empty();
@@ -224,19 +226,75 @@ void client::begin_login(protocol::startup_message m) {
 
 void client::log_in() {
     const auto& startup = login_->startup;
+    const auto& all = home_.all();
     const auto& snapshot = home_.snapshot();
     const auto* user = snapshot.find_user(startup.user);
+    const auto* database = snapshot.find_database(startup.database);
+    if (user == nullptr && database != nullptr && config::has_auth_query(snapshot, *database) &&
+        all.look_up_user && !is_local(startup.database)) {
+        return look_up();
+    }
     auth::credentials who;
     who.user = startup.user;
     who.known = user != nullptr;
     if (user != nullptr) {
         who.secret = user->password.reveal();
     }
+    who.others = all.likeness.load();
+    authenticate(std::move(who));
+}
+
+bool client::is_local(const std::string& database) const {
+    const auto* services = home_.all().services;
+    return services != nullptr && services->serves(database);
+}
+
+void client::authenticate(auth::credentials who) {
     login_->dialogue.emplace(login_method(), std::move(who), home_.all().mock_seed, make_entropy());
     take(login_->dialogue->start());
     if (phase_ == phase::authenticating) {
         read_login();
     }
+}
+
+// Nothing has been said to the client yet, so who is unknown cannot be told from who is known.
+void client::look_up() {
+    enter(phase::looking_up);
+    if (!self_) {
+        self_ = std::make_shared<client*>(this);
+    }
+    home_.all().look_up_user(
+        login_->startup.database, login_->startup.user,
+        [weak = std::weak_ptr{self_}, &loop = home_.loop()](std::optional<auth::found_user> found) {
+            loop.post([weak, found = std::move(found)] {
+                if (const auto alive = weak.lock()) {
+                    (*alive)->on_looked_up(found);
+                }
+            });
+        });
+}
+
+void client::on_looked_up(const std::optional<auth::found_user>& found) try {
+    if (phase_ != phase::looking_up) {
+        return;
+    }
+    const auto& user = login_->startup.user;
+    if (!found) {
+        return fail({.severity = "FATAL",
+                     .sqlstate = "57P03",
+                     .message = "user \"" + user + "\" cannot be looked up at this moment",
+                     .hint = "auth_query of pgweir, whose log says why"});
+    }
+    login_->found = found;
+    enter(phase::authenticating);
+    auth::credentials who;
+    who.user = user;
+    who.known = found->known;
+    who.secret = found->secret.reveal();
+    who.others = found->others.value_or(home_.all().likeness.load());
+    authenticate(std::move(who));
+} catch (const std::exception& e) {
+    give_up(e);
 }
 
 void client::read_login() {
@@ -300,7 +358,13 @@ void client::take(auth::client_login::step s) {
         }
         case kind::accepted: login_->out += s.send; return on_authenticated();
         case kind::refused: {
-            return refuse_login(login_->dialogue->why());
+            const auto& why = login_->dialogue->why();
+            const auto& doubt = home_.all().pools.doubt_user;
+            if (login_->found && why.sqlstate == "28P01" && doubt) {
+                // The password may have been changed since the user was looked up.
+                doubt(login_->startup.database, login_->startup.user, login_->found->serial);
+            }
+            return refuse_login(why);
         }
     }
 }
@@ -319,30 +383,52 @@ void client::on_hashed(const auth::scram_keys& keys) try {
 
 void client::on_authenticated() {
     const auto& startup = login_->startup;
-    const auto& dialogue = *login_->dialogue;
     // A reload may have come since the login began: only what is configured now gets further.
     const auto& snapshot = home_.snapshot();
     const auto* user = snapshot.find_user(startup.user);
-    if (user == nullptr) {
+    const auto* database = snapshot.find_database(startup.database);
+    const bool may_be_found = database != nullptr && config::has_auth_query(snapshot, *database);
+    if (login_->found ? user != nullptr || !may_be_found : user == nullptr) {
         const auto text = "password authentication failed for user \"" + startup.user + '"';
         return fail({.severity = "FATAL", .sqlstate = "28P01", .message = text});
     }
-    if (dialogue.client_key() && dialogue.verifier()) {
-        home_.all().pools.keys.remember(
-            startup.user,
-            {*dialogue.client_key(), dialogue.verifier()->salt, dialogue.verifier()->iterations});
-    }
+    remember_proof();
     // Who is known may wait for a server without keeping others, such as cancel requests, out.
     in_login_.reset();
-    const auto* services = home_.all().services;
-    if (services != nullptr && services->serves(startup.database)) {
+    if (is_local(startup.database)) {
         return open_local(user->console);
     }
-    if (snapshot.find_database(startup.database) == nullptr) {
+    if (database == nullptr) {
         const auto text = "database \"" + startup.database + "\" does not exist";
         return fail({.severity = "FATAL", .sqlstate = "3D000", .message = text});
     }
     open_pool();
+}
+
+// What the client has shown to know lets pgweir log in as it at PostgreSQL.
+void client::remember_proof() {
+    const auto& startup = login_->startup;
+    const auto& dialogue = *login_->dialogue;
+    pool::key_ring::proven proof;
+    if (dialogue.client_key() && dialogue.verifier()) {
+        proof.keys = *dialogue.client_key();
+        proof.salt = dialogue.verifier()->salt;
+        proof.iterations = dialogue.verifier()->iterations;
+    }
+    const auto& snapshot = home_.snapshot();
+    if (login_->found) {
+        proof.serial = login_->found->serial;
+        proof.secret = dialogue.password();
+        if (proof.secret.empty() &&
+            auth::kind_of(login_->found->secret.reveal()) != auth::secret_kind::scram) {
+            proof.secret = login_->found->secret;
+        }
+        const auto& database = *snapshot.find_database(startup.database);
+        home_.all().pools.keys.remember(pool::identity_of(snapshot, database, startup.user),
+                                        std::move(proof));
+    } else if (proof.iterations != 0) {
+        home_.all().pools.keys.remember(startup.user, std::move(proof));
+    }
 }
 
 // --- the welcome

@@ -23,6 +23,7 @@ struct client::login {
     // With auth.method hba: the rules that this login goes by, to its end, and the one for it.
     std::shared_ptr<const auth::access_rules> access;
     const auth::hba_rule* rule = nullptr;
+    std::optional<auth::found_user> found;  // of a user whom the configuration does not name
     config::access_target target = config::access_target::primary;
     std::string out;  // complete messages that may wait for the next write
     bool ssl_answered = false;

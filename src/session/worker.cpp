@@ -314,7 +314,8 @@ void worker::gather(unsigned parts, std::function<void(metrics::report)> done) {
     };
     auto shared = std::make_shared<collection>();
     const bool asks_watch = has(parts, metrics::part::clusters) && all_.report_clusters;
-    shared->missing = all_.workers.size() + (asks_watch ? 1 : 0);
+    const bool asks_lookup = has(parts, metrics::part::lookups) && all_.report_lookups;
+    shared->missing = all_.workers.size() + (asks_watch ? 1 : 0) + (asks_lookup ? 1 : 0);
     if (has(parts, metrics::part::databases)) {
         fill_databases(shared->all);
     }
@@ -338,6 +339,9 @@ void worker::gather(unsigned parts, std::function<void(metrics::report)> done) {
     }
     if (asks_watch) {
         all_.report_clusters(add);
+    }
+    if (asks_lookup) {
+        all_.report_lookups(add);
     }
 }
 

@@ -6,6 +6,7 @@
 #include "pgweir/app/http_service.hpp"
 #include "pgweir/app/listener.hpp"
 #include "pgweir/config/load.hpp"
+#include "pgweir/lookup/user_directory.hpp"
 #include "pgweir/session/worker.hpp"
 #include "pgweir/watch/watcher.hpp"
 
@@ -52,6 +53,8 @@ private:
     session::fleet fleet_;
     std::vector<std::unique_ptr<session::worker>> workers_;
     watch::watcher watcher_;  // ends before the workers that it tells
+    lookup::user_directory users_{
+        [this](const std::string& cluster) { return watcher_.board_of(cluster); }};
     command_runner commands_{io_, workers_, watcher_};
     http_service http_{io_, fleet_, workers_, watcher_};
     listener listener_;

@@ -27,7 +27,8 @@ inline constexpr const char* prometheus_content_type = "text/plain; version=0.0.
 // Parts of a report that to_prometheus() shows. None of them looks at every client.
 inline constexpr unsigned exported_parts =
     static_cast<unsigned>(metrics::part::pools) | static_cast<unsigned>(metrics::part::traffic) |
-    static_cast<unsigned>(metrics::part::memory) | static_cast<unsigned>(metrics::part::clusters);
+    static_cast<unsigned>(metrics::part::memory) | static_cast<unsigned>(metrics::part::clusters) |
+    static_cast<unsigned>(metrics::part::lookups);
 
 // The text format, version 0.0.4. docs/metrics.md lists the metrics. Names of any bytes are shown:
 // what is not printable UTF-8 becomes \xNN.

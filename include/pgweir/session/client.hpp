@@ -28,6 +28,7 @@ class client final : public net::mortal,
 public:
     enum class phase : std::uint8_t {
         startup,         // the first packet is being read
+        looking_up,      // PostgreSQL is asked who the client says it is
         authenticating,  // the login dialogue
         hashing,         // another thread hashes a password, or looks up who is at a unix socket
         welcome_wait,    // logged in; waits for a server to tell its parameters
@@ -92,10 +93,15 @@ private:
     bool move_home(protocol::startup_message& m);
     void begin_login(protocol::startup_message m);
     void log_in();
+    [[nodiscard]] bool is_local(const std::string& database) const;
+    void look_up();
+    void on_looked_up(const std::optional<auth::found_user>& found);
+    void authenticate(auth::credentials who);
     void read_login();
     void take(auth::client_login::step s);
     void on_hashed(const auth::scram_keys& keys);
     void on_authenticated();
+    void remember_proof();
     void open_pool();
     [[nodiscard]] std::string balance_text() const;
     void ask_for_welcome();

@@ -1,6 +1,7 @@
 // One worker: a thread with its event loop, its clients for life, and its slice of every pool.
 #pragma once
 
+#include "pgweir/auth/found_user.hpp"
 #include "pgweir/auth/scram_keys.hpp"
 #include "pgweir/config/snapshot.hpp"
 #include "pgweir/metrics/report.hpp"
@@ -16,6 +17,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -48,6 +50,17 @@ struct fleet {
         execute;
     // Any thread: what the watch thread tells of clusters, nodes and failovers.
     std::function<void(std::function<void(metrics::report)> done)> report_clusters;
+    // Any thread: finds a user at PostgreSQL whom the configuration does not name. `done` is called
+    // on any thread, with nothing when PostgreSQL cannot be asked. Empty: nobody is looked up.
+    std::function<void(const std::string& database,
+                       const std::string& user,
+                       std::function<void(std::optional<auth::found_user>)> done)>
+        look_up_user;
+    // Any thread: what the lookup thread tells.
+    std::function<void(std::function<void(metrics::report)> done)> report_lookups;
+    // Whom the login of an unknown user looks like: most users of the configuration. Replaced on
+    // reload.
+    std::atomic<auth::likeness> likeness = auth::likeness{};
 };
 
 // Counts a client in fleet::clients or fleet::login_clients; move-only.

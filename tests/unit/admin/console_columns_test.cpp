@@ -102,6 +102,12 @@ TEST(console_columns, of_nodes) {
               "sync_state:25 last_ok_ms:20 probe_us:20 probes:20 probes_failed:20");
 }
 
+TEST(console_columns, of_look_ups) {
+    EXPECT_EQ(columns_of("SHOW AUTH_QUERY"),
+              "place:25 database:25 user:25 connections:23 waiting:20 known:20 unknown:20 "
+              "asked:20 reused:20 failed:20 stale:20 last_error:25");
+}
+
 TEST(console_columns, of_the_failover_log) {
     EXPECT_EQ(columns_of("SHOW FAILOVER_LOG"),
               "time:25 cluster:25 event:25 epoch:20 text:25 evidence:25");

@@ -256,6 +256,25 @@ TEST(show_nodes_rows, show_what_is_not_known_as_null) {
     }
 }
 
+TEST(show_auth_query_rows, tell_where_users_are_looked_up_and_how_it_goes) {
+    console_client c;
+    c.report.lookups = {{.place = "main",
+                         .database = "postgres",
+                         .user = "asker",
+                         .connections = 1,
+                         .waiting = 2,
+                         .known = 3,
+                         .unknown = 4,
+                         .asked = 5,
+                         .reused = 6,
+                         .failed = 7,
+                         .stale = 8,
+                         .last_error = {}}};
+    EXPECT_THAT(
+        only_row(c, "SHOW AUTH_QUERY"),
+        ElementsAre("main", "postgres", "asker", "1", "2", "3", "4", "5", "6", "7", "8", "(null)"));
+}
+
 TEST(show_failover_log_rows, tell_what_was_decided_and_why) {
     console_client c;
     c.report.failovers = {{std::chrono::system_clock::from_time_t(951'868'799), "main", "grant", 2,

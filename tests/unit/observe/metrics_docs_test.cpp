@@ -38,6 +38,10 @@ metrics::report full_report() {
     r.clusters.resize(1);
     r.clusters[0].lease_least_ms = 1;
     r.clusters[0].failovers_by_cause = {{"suspect", 1}};
+    r.lookups.resize(1);
+    r.lookups[0].place = "main";
+    r.lookups[0].database = "postgres";
+    r.lookups[0].user = "asker";
     r.nodes.resize(1);
     auto& n = r.nodes[0];
     n.tli = 1;
