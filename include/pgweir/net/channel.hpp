@@ -2,14 +2,17 @@
 #pragma once
 
 #include "pgweir/net/loop.hpp"
+#include "pgweir/tls/engine.hpp"
 
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
 namespace pgweir::net {
 
-// While nothing is kept it owns no memory. Worker thread only.
+// While nothing is kept it owns no memory, but for the state of TLS where that is spoken. With TLS
+// all bytes here are plain text, except where it says otherwise. Worker thread only.
 class channel {
 public:
     struct input {
@@ -20,12 +23,27 @@ public:
     explicit channel(loop& l) noexcept : loop_{&l} {}
 
     void attach(int fd, io_handler& handler) { stream_.attach(*loop_, fd, handler); }
+    // From now on the connection speaks TLS: the handshake of `e` is done. REQUIRES: all that was
+    // sent is on its way, and nothing kept.
+    void secure(std::unique_ptr<tls::engine> e) noexcept { tls_ = std::move(e); }
+    // For a connection that changes hands: its TLS, with what that has received.
+    [[nodiscard]] std::unique_ptr<tls::engine> take_tls() noexcept { return std::move(tls_); }
+    // What the handshake settled; null where there is no TLS.
+    [[nodiscard]] const tls::facts* security() const noexcept {
+        return tls_ == nullptr ? nullptr : &tls_->security();
+    }
+    // Why TLS broke the connection; empty: it did not.
+    [[nodiscard]] std::string_view tls_error() const noexcept {
+        return tls_ == nullptr ? std::string_view{} : tls_->error();
+    }
     // Changes to another worker's loop. REQUIRES: not attached, nothing kept.
     void set_loop(loop& l) noexcept { loop_ = &l; }
 
     // What was kept before, and one recv if the stream is readable. `closed` may come with data.
     // `would_block` with readable() still true: what was kept fills the scratch and must shrink.
     input receive();
+    // Is another receive() worth it? What is left when it says so brings no further event.
+    [[nodiscard]] bool readable() const noexcept { return stream_.readable() || has_pending(); }
     // Keeps the tail of `input.data` for the next receive().
     void keep(std::string_view tail) { in_.append(loop_->buffers(), tail); }
     // What was kept, without receiving: for a stream that changes hands.
@@ -34,8 +52,9 @@ public:
         in_.reset();
         return kept;
     }
-    [[nodiscard]] bool has_input() const noexcept { return stream_.readable() || !in_.empty(); }
-    [[nodiscard]] bool has_kept() const noexcept { return !in_.empty(); }
+    [[nodiscard]] bool has_input() const noexcept { return readable() || !in_.empty(); }
+    // Bytes that were received and not used yet.
+    [[nodiscard]] bool has_kept() const noexcept { return !in_.empty() || has_pending(); }
     [[nodiscard]] std::size_t kept() const noexcept { return in_.size(); }
 
     // Sends, or queues what the kernel does not take. False: the connection broke.
@@ -46,8 +65,12 @@ public:
     }
     // Sends what is queued. False: the connection broke.
     [[nodiscard]] bool flush();
+    // With TLS, tells the peer that no more will be sent; queued like other bytes. Comes before
+    // stream::shut_down_sending(), which alone would look like an attack (RFC 8446, section 6.1).
+    // False: the connection broke.
+    [[nodiscard]] bool end_tls();
     [[nodiscard]] bool has_backlog() const noexcept { return !out_.empty(); }
-    // Bytes given to send() that the peer has not taken yet. A system call.
+    // Bytes given to send() that the peer has not taken yet, as they are sent. A system call.
     [[nodiscard]] std::size_t unread() const noexcept {
         return out_.size() + stream_.unacknowledged();
     }
@@ -60,10 +83,19 @@ public:
     [[nodiscard]] const net::stream& stream() const noexcept { return stream_; }
 
 private:
+    [[nodiscard]] bool has_pending() const noexcept {
+        return tls_ != nullptr && tls_->has_pending();
+    }
+    input receive_tls(std::span<char> scratch, std::size_t kept);
+    [[nodiscard]] bool send_raw(std::span<const iovec> pieces);
+    [[nodiscard]] bool send_tls(std::span<const iovec> pieces);
+    [[nodiscard]] bool send_tls_output();
+
     loop* loop_;
     net::stream stream_;
-    buffer in_;
-    buffer out_;
+    std::unique_ptr<tls::engine> tls_;  // null: plain text
+    buffer in_;                         // plain text
+    buffer out_;                        // as it is sent
 };
 
 [[nodiscard]] inline iovec as_piece(std::string_view bytes) noexcept {

@@ -56,6 +56,16 @@ public:
     [[nodiscard]] const buffer_pool& buffers() const noexcept { return buffers_; }
     // Shared by all streams of this loop; what is in it dies with the handler call.
     [[nodiscard]] std::span<char> scratch() noexcept { return scratch_; }
+    // The same for what is encrypted, on its way in or out, and for text that is about to be. Made
+    // when first asked for.
+    static constexpr std::size_t sealed_size = scratch_size + 8 * 1024;
+    static constexpr std::size_t record_size = 16 * 1024;
+    [[nodiscard]] std::span<char> sealed_scratch() {
+        return std::span{tls_scratch()}.first(sealed_size);
+    }
+    [[nodiscard]] std::span<char> record_scratch() {
+        return std::span{tls_scratch()}.last(record_size);
+    }
     // Destroys `m` at the end of this turn, when no handler of it is on the stack.
     void bury(std::unique_ptr<mortal> m) { graves_.push_back(std::move(m)); }
 
@@ -69,6 +79,12 @@ private:
     void tell(stream& s);
     void add(stream& s, int fd);
     void remove(stream& s, int fd) noexcept;
+    std::vector<char>& tls_scratch() {
+        if (tls_scratch_.empty()) {
+            tls_scratch_.resize(sealed_size + record_size);
+        }
+        return tls_scratch_;
+    }
     void call_again(stream& s) { again_.push_back(s); }
 
     const base::clock clock_;
@@ -79,6 +95,7 @@ private:
     buffer_pool buffers_;
     std::vector<char> scratch_storage_;
     std::span<char> scratch_;
+    std::vector<char> tls_scratch_;
     stream_list again_;  // streams that had more to read than one turn's share
     std::vector<std::unique_ptr<mortal>> graves_;
 

@@ -33,6 +33,7 @@ public:
 
     // --- the handshake
 
+    [[nodiscard]] bool speaks_first() const noexcept { return shared_->side() == role::client; }
     enum class progress : unsigned char {
         more,    // needs to receive more
         done,    // security() holds; what came behind the handshake is kept for decrypt()

@@ -1,0 +1,86 @@
+// Handshakes on background threads.
+#include "pgweir/net/tls_handshake.hpp"
+
+#include <utility>
+
+namespace pgweir::net {
+
+tls_handshake::tls_handshake(std::unique_ptr<tls::engine> e,
+                             background& steps,
+                             loop& home,
+                             std::function<void()> wake)
+    : steps_{steps},
+      home_{home},
+      wake_{std::move(wake)},
+      work_{std::make_shared<work>()},
+      state_{e->speaks_first() ? state::begins : state::waits},
+      self_{std::make_shared<tls_handshake*>(this)} {
+    work_->engine = std::move(e);
+}
+
+tls_handshake::outcome tls_handshake::fail(std::string why) {
+    error_ = std::move(why);
+    return outcome::failed;
+}
+
+tls_handshake::outcome tls_handshake::advance(channel& c) {
+    if (!c.flush()) {
+        return fail("connection lost");
+    }
+    if (state_ == state::steps) {
+        return outcome::pending;
+    }
+    if (state_ == state::stepped) {
+        if (const auto is = finish_step(c); is != outcome::pending) {
+            return is;
+        }
+    }
+    if (state_ == state::waits) {
+        if (!c.has_input()) {
+            return outcome::pending;
+        }
+        const auto in = c.receive();
+        if (in.data.empty()) {
+            return in.status == io_status::closed ? fail("connection closed by the peer")
+                                                  : outcome::pending;
+        }
+        work_->received = in.data;
+    }
+    return begin_step();
+}
+
+tls_handshake::outcome tls_handshake::begin_step() {
+    state_ = state::steps;
+    const bool accepted = steps_.submit([w = work_, weak = std::weak_ptr{self_}, &home = home_] {
+        if (weak.expired()) {
+            return;  // nobody waits for it any more
+        }
+        w->is = w->engine->handshake(w->received);
+        w->output = w->engine->take_output();
+        w->received.clear();
+        home.post([weak] {
+            if (const auto alive = weak.lock()) {
+                (*alive)->state_ = state::stepped;
+                const auto wake = (*alive)->wake_;  // it may end this
+                wake();
+            }
+        });
+    });
+    return accepted ? outcome::pending : fail("too many handshakes are waiting");
+}
+
+tls_handshake::outcome tls_handshake::finish_step(channel& c) {
+    using progress = tls::engine::progress;
+    state_ = state::waits;
+    if (const auto output = std::exchange(work_->output, {}); !output.empty() && !c.send(output)) {
+        return fail("connection lost");
+    }
+    switch (work_->is) {
+        case progress::more: return outcome::pending;
+        case progress::done: c.secure(std::move(work_->engine)); return outcome::done;
+        case progress::failed: break;
+    }
+    return fail(work_->engine->error());
+}
+
+}  // namespace pgweir::net
