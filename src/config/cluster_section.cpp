@@ -119,10 +119,15 @@ void read_cluster(const node& n, snapshot& out, section_reader& reader) {
     }
     cluster_settings& cluster = out.clusters[n.name];
     cluster.name = n.name;
-    reader.read(n, section, cluster_rules(), cluster, {"monitor", "node"});
+    cluster.tls = out.server_tls;
+    reader.read(n, section, cluster_rules(), cluster, {"monitor", "node", "tls"});
     if (const node* monitor = n.child("monitor");
         monitor != nullptr && reader.expect_table(*monitor, section.below("monitor").shown)) {
         reader.read(*monitor, section.below("monitor"), monitor_rules(), cluster);
+    }
+    if (const node* tls = n.child("tls");
+        tls != nullptr && reader.expect_table(*tls, section.below("tls").shown)) {
+        reader.read(*tls, section.below("tls"), server_tls_rules(), cluster.tls);
     }
     if (cluster.monitor_sslmode.starts_with("verify") && cluster.monitor_sslrootcert.empty()) {
         reader.complain_about(section.shown + ".monitor.sslmode",

@@ -204,6 +204,61 @@ void check_users(const snapshot& read, section_reader& reader) {
     }
 }
 
+void check_client_tls(const client_tls_settings& tls, section_reader& reader) {
+    const std::string mode = "is " + toml_string(to_string(tls.mode));
+    if (tls.mode != tls_mode::disable && tls.certificate.empty()) {
+        reader.complain_about("client_tls.mode", mode + ", and there is no certificate",
+                              "name its file as certificate, and that of its key as key");
+    } else if (tls.certificate.empty() != tls.key.empty()) {
+        reader.complain_about("client_tls.certificate", "and key need each other",
+                              "name both files, or none");
+    }
+    if (tls.mode >= tls_mode::verify_ca && tls.ca.empty()) {
+        reader.complain_about("client_tls.mode", mode + ", and there is no ca to verify with",
+                              "name the file with the certificates of those who may sign");
+    }
+}
+
+void check_server_tls(const std::string& section,
+                      const server_tls_settings& tls,
+                      section_reader& reader) {
+    if (tls.sslmode >= tls_mode::verify_ca && tls.sslrootcert.empty()) {
+        reader.complain_about(section + ".sslmode",
+                              "is " + toml_string(to_string(tls.sslmode)) +
+                                  ", and there is no sslrootcert to verify with",
+                              "name the file with the certificates of those who may sign");
+    }
+    if (tls.sslcert.empty() != tls.sslkey.empty()) {
+        reader.complain_about(section + ".sslcert", "and sslkey need each other",
+                              "name both files, or none");
+    }
+    // As in libpq: whom anybody may have certified is nobody.
+    if (tls.sslrootcert == "system" && tls.sslmode != tls_mode::verify_full) {
+        reader.complain_about(section + ".sslmode",
+                              "is " + toml_string(to_string(tls.sslmode)) +
+                                  R"(, which is weak for an sslrootcert of "system")",
+                              R"(use "verify-full")");
+    }
+}
+
+void check_tls(const snapshot& read, section_reader& reader) {
+    check_client_tls(read.client_tls, reader);
+    check_server_tls("server_tls", read.server_tls, reader);
+    // What is inherited has been reported where it stands.
+    for (const auto& [name, cluster] : read.clusters) {
+        if (cluster.tls != read.server_tls) {
+            check_server_tls("cluster." + key_part(name) + ".tls", cluster.tls, reader);
+        }
+    }
+    for (const auto& [name, database] : read.databases) {
+        const auto cluster = read.clusters.find(database.cluster);
+        if (database.tls !=
+            (cluster == read.clusters.end() ? read.server_tls : cluster->second.tls)) {
+            check_server_tls("database." + key_part(name) + ".tls", database.tls, reader);
+        }
+    }
+}
+
 }  // namespace
 
 void check_consistency(const snapshot& read, section_reader& reader) {
@@ -217,6 +272,7 @@ void check_consistency(const snapshot& read, section_reader& reader) {
     check_databases(read, reader);
     check_rule_files(read, reader);
     check_users(read, reader);
+    check_tls(read, reader);
 }
 
 }  // namespace pgweir::config

@@ -91,6 +91,12 @@ void compare_rule_files(const snapshot& before, const snapshot& after, differenc
     }
 }
 
+// What the database's own keys are laid over.
+const server_tls_settings& inherited_tls(const snapshot& s, const database_settings& database) {
+    const auto cluster = s.clusters.find(database.cluster);
+    return cluster == s.clusters.end() ? s.server_tls : cluster->second.tls;
+}
+
 }  // namespace
 
 difference diff(const snapshot& before, const snapshot& after) {
@@ -104,12 +110,16 @@ difference diff(const snapshot& before, const snapshot& after) {
                       compare(section, cluster_rules(), a, b, out);
                       compare(section + ".monitor", monitor_rules(), a, b, out);
                       compare_nodes(section + ".node", a.nodes, b.nodes, out);
+                      compare_layered(section + ".tls", server_tls_rules(), a.tls, b.tls,
+                                      before.server_tls, after.server_tls, out);
                   });
     compare_named("database", before.databases, after.databases, out,
                   [&](const std::string& section, const auto& a, const auto& b) {
                       compare(section, database_rules(), a, b, out);
                       compare_layered(section + ".pool", pool_rules(), a.pool, b.pool, before.pool,
                                       after.pool, out);
+                      compare_layered(section + ".tls", server_tls_rules(), a.tls, b.tls,
+                                      inherited_tls(before, a), inherited_tls(after, b), out);
                       compare_layered(section + ".timeouts", database_timeout_rules(), a.timeouts,
                                       b.timeouts, before.timeouts, after.timeouts, out);
                   });

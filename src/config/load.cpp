@@ -52,7 +52,13 @@ void read_database(const node& n, snapshot& out, section_reader& reader) {
     database.name = n.name;
     database.pool = out.pool;
     database.timeouts = out.timeouts;
-    reader.read(n, section, database_rules(), database, {"pool", "timeouts"});
+    reader.read(n, section, database_rules(), database, {"pool", "timeouts", "tls"});
+    const auto cluster = out.clusters.find(database.cluster);
+    database.tls = cluster == out.clusters.end() ? out.server_tls : cluster->second.tls;
+    if (const node* tls = n.child("tls");
+        tls != nullptr && reader.expect_table(*tls, section.below("tls").shown)) {
+        reader.read(*tls, section.below("tls"), server_tls_rules(), database.tls);
+    }
     if (const node* pool = n.child("pool");
         pool != nullptr && reader.expect_table(*pool, section.below("pool").shown)) {
         reader.read(*pool, section.below("pool"), pool_rules(), database.pool);

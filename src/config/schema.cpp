@@ -72,6 +72,17 @@ const choice<std::string> ssl_modes{{{"disable", "disable"},
                                      {"require", "require"},
                                      {"verify-ca", "verify-ca"},
                                      {"verify-full", "verify-full"}}};
+const choice<tls_mode> tls_modes{{{"disable", tls_mode::disable},
+                                  {"allow", tls_mode::allow},
+                                  {"prefer", tls_mode::prefer},
+                                  {"require", tls_mode::require},
+                                  {"verify-ca", tls_mode::verify_ca},
+                                  {"verify-full", tls_mode::verify_full}}};
+const choice<tls_version> tls_versions{{{"", tls_version::any},
+                                        {"TLSv1", tls_version::tls_1_0},
+                                        {"TLSv1.1", tls_version::tls_1_1},
+                                        {"TLSv1.2", tls_version::tls_1_2},
+                                        {"TLSv1.3", tls_version::tls_1_3}}};
 const choice<std::string> levels{{{"trace", "trace"},
                                   {"debug", "debug"},
                                   {"info", "info"},
@@ -213,6 +224,37 @@ const section_rules<http_settings>& http_rules() {
     static const section_rules<s> rules{
         rule("addresses", &s::addresses, address_list{}, at_restart),
         rule("port", &s::port, port_number, at_restart),
+    };
+    return rules;
+}
+
+const section_rules<client_tls_settings>& client_tls_rules() {
+    using s = client_tls_settings;
+    static const section_rules<s> rules{
+        rule("mode", &s::mode, tls_modes),
+        rule("certificate", &s::certificate, checked_text{absolute_file}),
+        rule("key", &s::key, checked_text{absolute_file}),
+        rule("ca", &s::ca, checked_text{absolute_file}),
+        rule("crl", &s::crl, checked_text{absolute_file}),
+        rule("min_version", &s::min_version, tls_versions),
+        rule("max_version", &s::max_version, tls_versions),
+        rule("ciphers", &s::ciphers, checked_text{any_text}),
+        rule("cipher_suites", &s::cipher_suites, checked_text{any_text}),
+        rule("groups", &s::groups, checked_text{any_text}),
+    };
+    return rules;
+}
+
+const section_rules<server_tls_settings>& server_tls_rules() {
+    using s = server_tls_settings;
+    static const section_rules<s> rules{
+        rule("sslmode", &s::sslmode, tls_modes),
+        rule("sslrootcert", &s::sslrootcert, checked_text{root_certificates}),
+        rule("sslcrl", &s::sslcrl, checked_text{absolute_file}),
+        rule("sslcert", &s::sslcert, checked_text{absolute_file}),
+        rule("sslkey", &s::sslkey, checked_text{absolute_file}),
+        rule("ssl_min_protocol_version", &s::ssl_min_protocol_version, tls_versions),
+        rule("ssl_max_protocol_version", &s::ssl_max_protocol_version, tls_versions),
     };
     return rules;
 }
@@ -378,9 +420,11 @@ std::vector<key_description> describe_keys() {
     add("cluster.NAME", cluster_rules());
     add("cluster.NAME.monitor", monitor_rules());
     add("cluster.NAME.node", node_rules());
+    add("cluster.NAME.tls", server_tls_rules(), "server_tls");
     add("database.NAME", database_rules());
     add("database.NAME.pool", pool_rules(), "pool");
     add("database.NAME.timeouts", database_timeout_rules(), "timeouts");
+    add("database.NAME.tls", server_tls_rules(), "server_tls");
     add("user.NAME", user_rules());
     add("user.NAME.pool", user_pool_rules(), "pool");
     add("user.NAME.timeouts", user_timeout_rules(), "timeouts");

@@ -65,6 +65,9 @@ const section_rules<tcp_settings>& tcp_rules();
 const section_rules<timeout_settings>& timeout_rules();
 const section_rules<pool_settings>& pool_rules();
 const section_rules<http_settings>& http_rules();
+const section_rules<client_tls_settings>& client_tls_rules();
+// Of [server_tls], [cluster.NAME.tls] and [database.NAME.tls].
+const section_rules<server_tls_settings>& server_tls_rules();
 // [process]: what the snapshot keeps itself.
 const section_rules<snapshot>& process_rules();
 // [cluster.NAME] without its sub-tables. The key `nodes` goes by the names of all nodes, and
@@ -94,6 +97,8 @@ void for_each_global_section(Visitor&& visit) {
     visit("timeouts", &snapshot::timeouts, timeout_rules());
     visit("pool", &snapshot::pool, pool_rules());
     visit("http", &snapshot::http, http_rules());
+    visit("client_tls", &snapshot::client_tls, client_tls_rules());
+    visit("server_tls", &snapshot::server_tls, server_tls_rules());
     visit("process", std::identity{}, process_rules());
 }
 

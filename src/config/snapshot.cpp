@@ -25,6 +25,18 @@ const char* to_string(pool_mode mode) noexcept {
     return "";
 }
 
+const char* to_string(tls_mode mode) noexcept {
+    switch (mode) {
+        case tls_mode::disable: return "disable";
+        case tls_mode::allow: return "allow";
+        case tls_mode::prefer: return "prefer";
+        case tls_mode::require: return "require";
+        case tls_mode::verify_ca: return "verify-ca";
+        case tls_mode::verify_full: return "verify-full";
+    }
+    return "";
+}
+
 const char* to_string(cleaning clean) noexcept {
     switch (clean) {
         case cleaning::when_dirty: return "when-dirty";

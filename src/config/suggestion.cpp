@@ -28,7 +28,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 using renamed = std::pair<std::string_view, std::string_view>;
-constexpr std::array<renamed, 44> pgbouncer_names{{
+constexpr std::array<renamed, 57> pgbouncer_names{{
     {"auth_type", "auth.method"},
     {"client_idle_timeout", "timeouts.client_idle"},
     {"client_login_timeout", "timeouts.client_login"},
@@ -73,6 +73,19 @@ constexpr std::array<renamed, 44> pgbouncer_names{{
     {"transaction_timeout", "timeouts.transaction"},
     {"unix_socket_dir", "listen.unix_socket_dir"},
     {"unix_socket_mode", "listen.unix_socket_mode"},
+    {"client_tls_sslmode", "client_tls.mode"},
+    {"client_tls_key_file", "client_tls.key"},
+    {"client_tls_cert_file", "client_tls.certificate"},
+    {"client_tls_ca_file", "client_tls.ca"},
+    {"client_tls_protocols", "client_tls.min_version"},
+    {"client_tls_ciphers", "client_tls.ciphers"},
+    {"client_tls13_ciphers", "client_tls.cipher_suites"},
+    {"client_tls_ecdhcurve", "client_tls.groups"},
+    {"server_tls_sslmode", "server_tls.sslmode"},
+    {"server_tls_ca_file", "server_tls.sslrootcert"},
+    {"server_tls_key_file", "server_tls.sslkey"},
+    {"server_tls_cert_file", "server_tls.sslcert"},
+    {"server_tls_protocols", "server_tls.ssl_min_protocol_version"},
 }};
 
 }  // namespace

@@ -36,7 +36,7 @@ std::string point_to(std::string_view section, std::string_view shown, std::stri
     if (find_key(section, name) != nullptr) {
         return "did you mean " + toml_string(name) + "?";
     }
-    for (const auto* below : {".pool", ".timeouts", ".node", ".monitor"}) {
+    for (const auto* below : {".pool", ".timeouts", ".node", ".monitor", ".tls"}) {
         if (!section.empty() && find_key(std::string{section} + below, name) != nullptr) {
             return in_section(name, std::string{shown} + below);
         }

@@ -238,6 +238,10 @@ reading absolute_file(std::string_view text) {
     return any_text(text);
 }
 
+reading root_certificates(std::string_view text) {
+    return text == "system" ? std::nullopt : absolute_file(text);
+}
+
 reading role_or_database(std::string_view text) {
     // NAMEDATALEN is 64 with the terminator; PostgreSQL documentation, section 4.1.1.
     constexpr std::size_t longest = 63;

@@ -136,11 +136,12 @@ struct checked_text {
 };
 
 [[nodiscard]] reading any_text(std::string_view text);  // at most 4096 bytes, no control characters
-[[nodiscard]] reading server_host(std::string_view text);       // name, address, socket directory
-[[nodiscard]] reading socket_directory(std::string_view text);  // empty or absolute
-[[nodiscard]] reading absolute_file(std::string_view text);     // empty or absolute
-[[nodiscard]] reading role_or_database(std::string_view text);  // empty or at most 63 bytes
-[[nodiscard]] reading name_of_one(std::string_view text);       // 1 to 63 bytes
+[[nodiscard]] reading server_host(std::string_view text);        // name, address, socket directory
+[[nodiscard]] reading socket_directory(std::string_view text);   // empty or absolute
+[[nodiscard]] reading absolute_file(std::string_view text);      // empty or absolute
+[[nodiscard]] reading root_certificates(std::string_view text);  // the same, or "system"
+[[nodiscard]] reading role_or_database(std::string_view text);   // empty or at most 63 bytes
+[[nodiscard]] reading name_of_one(std::string_view text);        // 1 to 63 bytes
 
 struct address_list {
     using value_type = std::vector<std::string>;

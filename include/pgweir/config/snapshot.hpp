@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pgweir/base/secret.hpp"
+#include "pgweir/config/tls_settings.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -204,6 +205,8 @@ struct cluster_settings {
     milliseconds rogue_after{5'000};
     milliseconds follower_silence{15'000};
 
+    server_tls_settings tls;  // [server_tls] with [cluster.NAME.tls] laid over it
+
     // While no primary may be written to, clients without an open transaction wait.
     milliseconds hold_timeout{30'000};  // at most this long, then 57P03
     unsigned hold_max_clients = 10'000;
@@ -239,6 +242,7 @@ struct database_settings {
     base::secret password;      // of the forced user: plain, "md5..." or a ClientKey is not stored
     pool_settings pool;         // [pool] with this database's keys laid over it
     timeout_settings timeouts;  // [timeouts] with this database's keys laid over it
+    server_tls_settings tls;    // [server_tls] or its cluster's, with its own keys laid over it
     unsigned max_server_connections = 0;  // over all its pools; 0 = no limit
     unsigned max_client_connections = 0;
 
@@ -299,6 +303,8 @@ struct snapshot {
     timeout_settings timeouts;
     pool_settings pool;
     http_settings http;
+    client_tls_settings client_tls;
+    server_tls_settings server_tls;
     std::shared_ptr<const auth::access_rules> access;  // null unless auth.method is hba
     std::string state_dir = "/var/lib/pgweir";         // [process]
     std::map<std::string, cluster_settings, std::less<>> clusters;

@@ -114,7 +114,8 @@ TEST(Documentation, NamesEveryKeyWithItsDefaultAndWhatAppliesIt) {
         const auto found = rows.find(full(key));
         ASSERT_NE(found, rows.end()) << full(key);
         ASSERT_EQ(found->second.size(), 4U) << full(key);
-        const bool overrides = key.section.ends_with(".pool") || key.section.ends_with(".timeouts");
+        const bool overrides = key.section.ends_with(".pool") ||
+                               key.section.ends_with(".timeouts") || key.section.ends_with(".tls");
         if (!overrides) {
             EXPECT_EQ(found->second[1], "`" + key.initial + "`") << full(key);
         }
