@@ -38,7 +38,7 @@ void fill(const metrics::report& report, const config::snapshot&, row_writer& ro
         rows.number(0).number(0);  // clients wait, servers do not
         rows.number(s.close_needed ? 1 : 0);
         rows.text(format_pointer(s.id)).text(format_pointer(s.linked_client));
-        rows.number(not_negative(s.backend_pid)).text("").text(s.application_name);
+        rows.number(not_negative(s.backend_pid)).text(s.tls).text(s.application_name);
         rows.number(s.prepared_statements);
         rows.number(short_id(s.id));
         rows.text(to_string(s.state)).number(s.worker);

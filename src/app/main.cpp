@@ -5,12 +5,15 @@
 #include "pgweir/auth/scram_keys.hpp"
 #include "pgweir/base/log.hpp"
 #include "pgweir/config/load.hpp"
+#include "pgweir/pool/tls_store.hpp"
 
 #include <cstdio>
 #include <exception>
 #include <iostream>
 #include <malloc.h>
 #include <string>
+#include <variant>
+#include <vector>
 
 namespace {
 
@@ -72,7 +75,15 @@ int main(int argc, char** argv) {
         case pgweir::app::command::scram_verifier: return print_verifier(o);
         case pgweir::app::command::check: break;
     }
-    if (!load(o)) {
+    const auto snapshot = load(o);
+    if (!snapshot) {
+        return 2;
+    }
+    const auto tls = pgweir::pool::tls_contexts::load(*snapshot);
+    if (const auto* problems = std::get_if<std::vector<std::string>>(&tls)) {
+        for (const auto& p : *problems) {
+            std::cerr << o.config_file << ": " << p << '\n';
+        }
         return 2;
     }
     std::cout << o.config_file << ": ok\n";

@@ -67,6 +67,7 @@ server_process::~server_process() {
         w->stop();
     }
     fleet_.pools.keys.stop();
+    fleet_.pools.handshakes.stop();
     fleet_.pools.names.stop();
     // What dies with a worker may free permits that another one waited for.
     fleet_.pools.pools.freed = nullptr;
@@ -77,6 +78,7 @@ int server_process::run() {
                          snapshot_->log.format == config::log_format::json, snapshot_->log.file});
     PGWEIR_LOG(info, "pgweir {} starting, configuration {}", PGWEIR_VERSION, snapshot_->path);
     raise_descriptor_limit(*snapshot_);
+    load_certificates();
     make_workers();
     watch_signals();
     http_.open(snapshot_);  // who finds clients served can ask how
@@ -96,6 +98,14 @@ int server_process::run() {
     }
     PGWEIR_LOG(info, "stopped");
     return exit_code_;
+}
+
+void server_process::load_certificates() {
+    auto loaded = pool::tls_contexts::load(*snapshot_);
+    if (const auto* problems = std::get_if<std::vector<std::string>>(&loaded)) {
+        throw std::runtime_error{problems->front()};
+    }
+    certificates_.use(snapshot_, std::get<certificate_keeper::contexts_ptr>(std::move(loaded)));
 }
 
 void server_process::make_workers() {
@@ -230,27 +240,42 @@ session::reload_outcome server_process::reload() {
     if (const auto* problems = std::get_if<std::vector<config::problem>>(&loaded)) {
         for (const auto& p : *problems) {
             outcome.problems.push_back(p.text());
-            PGWEIR_LOG(err, "reload refused: {}", p.text());
         }
     } else {
         auto next = std::get<std::shared_ptr<const config::snapshot>>(loaded);
-        auto difference = config::diff(*snapshot_, *next);
-        outcome.changed = std::move(difference.changed);
-        outcome.needs_restart = std::move(difference.needs_restart);
-        snapshot_ = std::move(next);
-        apply_limits();
-        base::set_log_level(level_of(snapshot_->log.level));
-        watcher_.configure(snapshot_);
-        users_.configure(snapshot_);
-        http_.configure(snapshot_);
-        for (const auto& w : workers_) {
-            w->configure(snapshot_);
+        auto tls = pool::tls_contexts::load(*next);
+        if (auto* refused = std::get_if<std::vector<std::string>>(&tls)) {
+            outcome.problems = std::move(*refused);
+        } else {
+            apply(std::move(next), std::get<certificate_keeper::contexts_ptr>(std::move(tls)),
+                  outcome);
         }
-        PGWEIR_LOG(info, "reloaded {}: {} keys changed, {} need a restart", snapshot_->path,
-                   outcome.changed.size(), outcome.needs_restart.size());
+    }
+    for (const auto& p : outcome.problems) {
+        PGWEIR_LOG(err, "reload refused: {}", p);
     }
     ::sd_notify(0, "READY=1");
     return outcome;
+}
+
+void server_process::apply(std::shared_ptr<const config::snapshot> next,
+                           certificate_keeper::contexts_ptr tls,
+                           session::reload_outcome& outcome) {
+    auto difference = config::diff(*snapshot_, *next);
+    outcome.changed = std::move(difference.changed);
+    outcome.needs_restart = std::move(difference.needs_restart);
+    snapshot_ = std::move(next);
+    certificates_.use(snapshot_, std::move(tls));  // before workers may ask for them
+    apply_limits();
+    base::set_log_level(level_of(snapshot_->log.level));
+    watcher_.configure(snapshot_);
+    users_.configure(snapshot_);
+    http_.configure(snapshot_);
+    for (const auto& w : workers_) {
+        w->configure(snapshot_);
+    }
+    PGWEIR_LOG(info, "reloaded {}: {} keys changed, {} need a restart", snapshot_->path,
+               outcome.changed.size(), outcome.needs_restart.size());
 }
 
 }  // namespace pgweir::app

@@ -1,7 +1,10 @@
 // Sending of a CancelRequest.
 #include "pool/canceller.hpp"
 
-#include <array>
+#include "pgweir/base/log.hpp"
+#include "pgweir/protocol/startup.hpp"
+
+#include <utility>
 
 namespace pgweir::pool {
 namespace {
@@ -10,18 +13,28 @@ constexpr auto patience = std::chrono::seconds{5};
 
 }  // namespace
 
+canceller::canceller(slices& home,
+                     destination to,
+                     std::string packet,
+                     std::function<void(bool)> done)
+    : home_{home},
+      to_{std::move(to)},
+      channel_{home.loop()},
+      packet_{std::move(packet)},
+      done_{std::move(done)} {}
+
 bool canceller::send(slices& home,
-                     const net::address& to,
-                     const net::tcp_options& options,
+                     destination to,
                      std::string packet,
                      std::function<void(bool certain)> done) {
-    const int fd = net::start_connect(to, options);
+    const int fd = net::start_connect(to.address, to.tcp);
     if (fd < 0) {
         return false;
     }
-    auto c = std::unique_ptr<canceller>{new canceller{home, std::move(packet), std::move(done)}};
+    auto c = std::unique_ptr<canceller>{
+        new canceller{home, std::move(to), std::move(packet), std::move(done)}};
     try {
-        c->stream_.attach(home.loop(), fd, *c);
+        c->channel_.attach(fd, *c);
     } catch (const std::system_error&) {
         return false;
     }
@@ -31,27 +44,87 @@ bool canceller::send(slices& home,
 }
 
 void canceller::on_io() {
-    if (!packet_.empty() && stream_.writable()) {
-        const iovec piece{packet_.data(), packet_.size()};
-        const auto r = stream_.send({&piece, 1});
-        if (r.status == net::io_status::closed) {
-            return finish(true);
-        }
-        packet_.erase(0, r.size);
+    if (state_ == state::connecting && channel_.stream().writable()) {
+        on_connected();
     }
-    if (stream_.hung_up() || stream_.readable()) {
-        std::array<char, 64> ignored;
-        if (stream_.receive(ignored).status == net::io_status::closed) {
+    if (!channel_.stream().is_open()) {
+        return;
+    }
+    if (!channel_.flush()) {
+        return finish(true);
+    }
+    switch (state_) {
+        case state::connecting:
+            if (channel_.stream().hung_up()) {
+                finish(true);
+            }
+            return;
+        case state::asking: return read_answer();
+        case state::securing: return secure();
+        case state::sending: break;
+    }
+    // It has nothing to say but that it is through.
+    while (channel_.stream().is_open() && channel_.readable()) {
+        if (channel_.receive().status == net::io_status::closed) {
             finish(true);
         }
     }
 }
 
-void canceller::finish(bool certain) {
-    if (!stream_.is_open()) {
+void canceller::on_connected() {
+    if (to_.tls == nullptr) {
+        return send_packet();
+    }
+    state_ = state::asking;
+    if (!channel_.send(protocol::ssl_request_packet)) {
+        finish(true);
+    }
+}
+
+// What went over TLS is not repeated in plain text.
+void canceller::read_answer() {
+    const auto [data, status] = channel_.receive();
+    if (data.empty() && status != net::io_status::closed) {
         return;
     }
-    stream_.close();
+    if (data != "S") {
+        PGWEIR_LOG(warn, "a cancel request was not sent: the server offers no TLS");
+        return finish(true);
+    }
+    state_ = state::securing;
+    handshake_ = std::make_unique<net::tls_handshake>(
+        std::make_unique<tls::engine>(to_.tls, to_.peer), home_.all().handshakes, home_.loop(),
+        [this] {
+            if (state_ == state::securing && channel_.stream().is_open()) {
+                secure();
+            }
+        });
+    secure();
+}
+
+void canceller::secure() {
+    switch (handshake_->advance(channel_)) {
+        case net::tls_handshake::outcome::pending: return;
+        case net::tls_handshake::outcome::done: return send_packet();
+        case net::tls_handshake::outcome::failed: break;
+    }
+    PGWEIR_LOG(warn, "a cancel request was not sent: SSL error: {}", handshake_->error());
+    finish(true);
+}
+
+void canceller::send_packet() {
+    state_ = state::sending;
+    if (!channel_.send(packet_)) {
+        finish(true);
+    }
+}
+
+void canceller::finish(bool certain) {
+    if (!channel_.stream().is_open()) {
+        return;
+    }
+    channel_.stream().close();
+    channel_.drop_all();
     home_.done(*this);
     done_(certain);
 }

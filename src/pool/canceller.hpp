@@ -2,10 +2,13 @@
 #pragma once
 
 #include "pgweir/net/address.hpp"
-#include "pgweir/net/loop.hpp"
+#include "pgweir/net/channel.hpp"
+#include "pgweir/net/tls_handshake.hpp"
 #include "pgweir/pool/slice.hpp"
+#include "pgweir/tls/engine.hpp"
 
 #include <functional>
+#include <memory>
 #include <string>
 
 namespace pgweir::pool {
@@ -15,22 +18,35 @@ namespace pgweir::pool {
 // `certain`: the request may still wait to be read. Kept by `slices` until then.
 class canceller final : public net::mortal, private net::io_handler, private net::timer {
 public:
+    struct destination {
+        net::address address;
+        net::tcp_options tcp;
+        tls::context_ptr tls;  // null: in plain text
+        tls::expectation peer;
+    };
     // False when no connection could be begun; `done` is not called then.
     static bool send(slices& home,
-                     const net::address& to,
-                     const net::tcp_options& options,
+                     destination to,
                      std::string packet,
                      std::function<void(bool certain)> done);
 
 private:
-    canceller(slices& home, std::string packet, std::function<void(bool)> done)
-        : home_{home}, packet_{std::move(packet)}, done_{std::move(done)} {}
+    enum class state : std::uint8_t { connecting, asking, securing, sending };
+
+    canceller(slices& home, destination to, std::string packet, std::function<void(bool)> done);
     void on_io() override;
     void on_timer() override { finish(false); }
+    void on_connected();
+    void read_answer();
+    void secure();
+    void send_packet();
     void finish(bool certain);
 
     slices& home_;
-    net::stream stream_;
+    destination to_;
+    net::channel channel_;
+    std::unique_ptr<net::tls_handshake> handshake_;
+    state state_ = state::connecting;
     std::string packet_;
     std::function<void(bool)> done_;
 };

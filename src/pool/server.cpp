@@ -3,11 +3,14 @@
 
 #include "pgweir/auth/random.hpp"
 #include "pgweir/base/log.hpp"
+#include "pgweir/net/tls_handshake.hpp"
 #include "pgweir/pool/slice.hpp"
 #include "pgweir/protocol/frame.hpp"
 #include "pgweir/protocol/frontend_stream.hpp"
 #include "pgweir/protocol/message_writer.hpp"
+#include "pgweir/protocol/startup.hpp"
 #include "pool/canceller.hpp"
+#include "pool/encryption.hpp"
 
 #include <algorithm>
 #include <array>
@@ -54,6 +57,15 @@ bool contradicts_us(const protocol::error_fields& error) noexcept {
            !quoted(protocol::no_statement) && !quoted(protocol::decoy_statement);
 }
 
+connect_failure insecure(const target& t, const std::string& reason) {
+    return {"08006",
+            "could not connect to server \"" + t.host + "\", port " + std::to_string(t.port) +
+                ": " + reason,
+            {},
+            "check sslmode, sslrootcert and sslcert in [server_tls], or of the database or its "
+            "cluster, in the configuration"};
+}
+
 connect_failure unreachable(const target& t, const std::string& reason) {
     return {"08006",
             "could not connect to server \"" + t.host + "\", port " + std::to_string(t.port) +
@@ -63,6 +75,11 @@ connect_failure unreachable(const target& t, const std::string& reason) {
 }
 
 }  // namespace
+
+struct server::securing {
+    encryption choice;
+    std::unique_ptr<net::tls_handshake> handshake{};  // once the server has agreed
+};
 
 server::server(slice& home, permit right, target_ptr where, std::uint64_t id)
     : slice_{&home},
@@ -190,6 +207,80 @@ void server::on_connected() {
     connected_ = true;
     addresses_.clear();
     slice_->home().loop().timers().set(*this, connect_by_);
+    begin_encryption();
+}
+
+void server::begin_encryption() {
+    if (securing_ == nullptr) {
+        securing_ = std::make_unique<securing>(securing{encryption{target_->tls.sslmode}});
+    }
+    if (securing_->choice.begin(address_.is_unix()) == encryption::step::plain) {
+        return begin_startup();
+    }
+    if (!channel_.send(protocol::ssl_request_packet)) {
+        fail_login(unreachable(*target_, "connection lost while logging in"));
+    }
+}
+
+void server::pump_encryption() {
+    if (securing_->handshake) {
+        switch (securing_->handshake->advance(channel_)) {
+            case net::tls_handshake::outcome::pending: return;
+            case net::tls_handshake::outcome::done: return begin_startup();
+            case net::tls_handshake::outcome::failed: break;
+        }
+        if (securing_->choice.tries_again({})) {
+            return connect_again();
+        }
+        return fail_login(insecure(*target_, "SSL error: " + securing_->handshake->error()));
+    }
+    const auto [data, status] = channel_.receive();
+    if (data.empty()) {
+        if (status == net::io_status::closed) {
+            fail_login(unreachable(*target_, "the server closed the connection"));
+        }
+        return;
+    }
+    switch (securing_->choice.on_answer(data.front(), data.size() > 1)) {
+        case encryption::step::plain: return begin_startup();
+        case encryption::step::shake: return begin_handshake();
+        default: return fail_login(insecure(*target_, securing_->choice.why()));
+    }
+}
+
+tls::expectation server::expected_peer() const {
+    return {.host = target_->host,
+            .verify_host = target_->tls.sslmode == config::tls_mode::verify_full};
+}
+
+void server::begin_handshake() {
+    auto& all = slice_->home().all();
+    auto context = all.tls.for_servers(target_->tls);
+    if (context == nullptr) {
+        // A reload has changed what this server was to be connected with.
+        return fail_login(insecure(*target_, "the configuration has changed"));
+    }
+    securing_->handshake = std::make_unique<net::tls_handshake>(
+        std::make_unique<tls::engine>(std::move(context), expected_peer()), all.handshakes,
+        slice_->home().loop(), [this] {
+            if (state_ == phase::connecting) {
+                pump_encryption();
+            }
+        });
+    pump_encryption();
+}
+
+// To the same address, once more.
+void server::connect_again() {
+    addresses_.assign(1, address_);
+    securing_->handshake.reset();
+    startup_.reset();
+    channel_.drop_all();
+    channel_.secure(nullptr);
+    connect_next();
+}
+
+void server::begin_startup() {
     auth::server_credentials who;
     who.user = target_->user;
     who.password = target_->password.reveal();
@@ -206,8 +297,16 @@ void server::on_connected() {
     }
     startup_ =
         std::make_unique<server_startup>(target_->dbname, std::move(who), auth::random_nonce(),
-                                         std::move(own_startup_), target_->protocol_minor);
+                                         own_startup_, target_->protocol_minor, binding());
     take({server_startup::step::kind::send, startup_->startup_packet()});
+}
+
+auth::channel_binding server::binding() const {
+    const auto* security = channel_.security();
+    return security == nullptr
+               ? auth::channel_binding{}
+               : auth::channel_binding{.is_encrypted = true,
+                                       .end_point = std::string{security->server_end_point}};
 }
 
 void server::take(server_startup::step s) {
@@ -235,12 +334,16 @@ void server::take(server_startup::step s) {
             return;
         }
         case kind::ready: return on_logged_in();
-        case kind::failed: return fail_login(startup_->why());
+        case kind::failed:
+            if (securing_->choice.tries_again(startup_->why().sqlstate)) {
+                return connect_again();
+            }
+            return fail_login(startup_->why());
     }
 }
 
 void server::read_login() {
-    while (channel_.stream().readable() && state_ == phase::connecting) {
+    while (channel_.readable() && state_ == phase::connecting) {
         auto [data, status] = channel_.receive();
         while (state_ == phase::connecting && data.size() >= protocol::header_size) {
             const auto f = protocol::read_frame(data.data());
@@ -260,13 +363,20 @@ void server::read_login() {
                 return on_logged_in();  // the last touch: it may move to another worker at once
             }
             take(std::move(step));
+            if (startup_ == nullptr) {
+                return;  // another connection is being made
+            }
         }
         if (state_ != phase::connecting) {
             return;
         }
         channel_.keep(data);
         if (status == net::io_status::closed) {
-            return fail_login(unreachable(*target_, "the server closed the connection"));
+            // A server that does not like our certificate says so only now, in TLS 1.3.
+            const std::string why{channel_.tls_error()};
+            return fail_login(why.empty()
+                                  ? unreachable(*target_, "the server closed the connection")
+                                  : insecure(*target_, "SSL error: " + why));
         }
     }
 }
@@ -276,6 +386,7 @@ void server::on_logged_in() {
     pid_ = startup_->backend_pid();
     key_ = startup_->backend_key();
     startup_.reset();
+    securing_.reset();
     slice_->home().loop().timers().set(*this, base::never);
     born_ = last_used_ = proven_ = slice_->home().loop().now();
     PGWEIR_LOG(debug, "server {}: connected to {}:{} as {}, backend {}", id_, target_->host,
@@ -356,8 +467,8 @@ void server::on_io() {
             if (state_ == phase::connecting && !channel_.flush()) {
                 return fail_login(unreachable(*target_, "connection lost while logging in"));
             }
-            if (state_ == phase::connecting) {
-                read_login();
+            if (state_ == phase::connecting && connected_) {
+                startup_ == nullptr ? pump_encryption() : read_login();
             }
             return;
         case phase::active:
@@ -505,7 +616,7 @@ void server::read_own() {
     // What a client has left unread may be all that comes.
     for (bool more = channel_.has_input();
          more && user_ == nullptr && state_ != phase::closing && state_ != phase::moving;
-         more = channel_.stream().readable()) {
+         more = channel_.readable()) {
         auto [data, status] = channel_.receive();
         bool settled = false;
         while (!data.empty()) {
@@ -707,7 +818,7 @@ void server::on_deallocated() {
 
 void server::become_available() {
     enter(phase::idle);
-    if (channel_.stream().readable()) {
+    if (channel_.readable()) {
         channel_.stream().call_again();  // what came behind the last reply brings no new event
     }
     slice_->on_available(*this);
@@ -837,12 +948,14 @@ void server::cancel(std::shared_ptr<void> until) {
         .put_int32(pid_)
         .put_bytes(key_)
         .end();
-    const bool sent = canceller::send(slice_->home(), address_, target_->tcp, std::move(packet),
-                                      [weak = std::weak_ptr{self_}](bool certain) {
-                                          if (const auto alive = weak.lock()) {
-                                              (*alive)->on_cancelled(certain);
-                                          }
-                                      });
+    // As secret as the session is.
+    const bool sent = canceller::send(
+        slice_->home(), {address_, target_->tcp, channel_.tls_context(), expected_peer()},
+        std::move(packet), [weak = std::weak_ptr{self_}](bool certain) {
+            if (const auto alive = weak.lock()) {
+                (*alive)->on_cancelled(certain);
+            }
+        });
     if (sent) {
         ++cancels_;
         ++slice_->traffic().cancels;
@@ -926,8 +1039,7 @@ void server::close(ending how) {
 
 void server::say_goodbye() {
     if (!channel_.has_backlog() && !cut_) {  // behind half a message it would be part of that
-        const auto piece = net::as_piece(protocol::terminate_message);
-        channel_.stream().send({&piece, 1});
+        (void)(channel_.send(protocol::terminate_message) && channel_.end_tls());
     }
     channel_.drop_all();
     channel_.stream().shut_down_sending();
@@ -1006,6 +1118,9 @@ metrics::server_row server::describe() const {
     row.port = peer.port == 0 ? target_->port : peer.port;
     row.local_address = local.host;
     row.local_port = local.port;
+    if (const auto* tls = channel_.security()) {
+        row.tls = std::string{tls->version} + "/" + std::string{tls->cipher};
+    }
     row.connected = connected_at_;
     row.last_request = std::chrono::system_clock::now() -
                        std::chrono::duration_cast<std::chrono::system_clock::duration>(

@@ -58,12 +58,13 @@ server_startup::server_startup(std::string dbname,
                                auth::server_credentials who,
                                std::string nonce,
                                startup_parameters parameters,
-                               std::uint16_t minor)
+                               std::uint16_t minor,
+                               auth::channel_binding channel)
     : minor_{minor},
       dbname_{std::move(dbname)},
       user_{who.user},
       extra_{std::move(parameters)},
-      login_{std::move(who), std::move(nonce)} {}
+      login_{std::move(who), std::move(nonce), std::move(channel)} {}
 
 std::string server_startup::startup_packet() const {
     std::string out;

@@ -43,6 +43,7 @@ target_ptr make_target(const config::snapshot& snapshot,
     t.identity = forced ? t.user : identity_of(snapshot, database, role);
     t.tcp = tcp_options_of(snapshot);
     t.protocol_minor = database.protocol == config::server_protocol::v3_0 ? 0 : 2;
+    t.tls = database.tls;
     return std::make_shared<const target>(std::move(t));
 }
 

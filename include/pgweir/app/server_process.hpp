@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pgweir/admin/console.hpp"
+#include "pgweir/app/certificate_keeper.hpp"
 #include "pgweir/app/command_runner.hpp"
 #include "pgweir/app/http_service.hpp"
 #include "pgweir/app/listener.hpp"
@@ -40,6 +41,10 @@ private:
     void watch_signals();
     void on_signal(int number);
     session::reload_outcome reload();
+    void apply(std::shared_ptr<const config::snapshot> next,
+               certificate_keeper::contexts_ptr tls,
+               session::reload_outcome& outcome);
+    void load_certificates();
     void apply_limits();
     void drain();
     void stop(int exit_code);
@@ -51,6 +56,7 @@ private:
     boost::asio::steady_timer shutdown_timer_;
     admin::console_service console_;
     session::fleet fleet_;
+    certificate_keeper certificates_{io_, fleet_.pools.tls};
     std::vector<std::unique_ptr<session::worker>> workers_;
     watch::watcher watcher_;  // ends before the workers that it tells
     lookup::user_directory users_{

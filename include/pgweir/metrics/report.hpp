@@ -73,6 +73,7 @@ struct client_row {
     std::uint64_t linked_server = 0;  // server_row::id, 0: none
     unsigned prepared_statements = 0;
     unsigned worker = 0;
+    std::string tls{};  // "TLSv1.3/TLS_AES_256_GCM_SHA384"; empty: plain text
 };
 
 struct server_row {
@@ -89,6 +90,14 @@ struct server_row {
     std::int32_t backend_pid = 0;
     unsigned prepared_statements = 0;
     unsigned worker = 0;
+    std::string tls{};
+};
+
+// A certificate that pgweir shows, and the section of the configuration that names it.
+struct certificate_row {
+    std::string section;  // "client_tls"
+    std::string file;
+    std::chrono::system_clock::time_point not_after;
 };
 
 using server_counts = std::array<unsigned, server_state_count>;  // by server_state
@@ -251,6 +260,7 @@ struct report {
     std::vector<node_row> nodes;            // in the order of the configuration
     std::vector<failover_row> failovers;
     std::vector<lookup_row> lookups;
+    std::vector<certificate_row> certificates;
     std::uint64_t used_clients = 0, login_clients = 0, used_servers = 0, free_servers = 0;
     std::uint64_t users = 0;
 

@@ -32,6 +32,10 @@ public:
     [[nodiscard]] const tls::facts* security() const noexcept {
         return tls_ == nullptr ? nullptr : &tls_->security();
     }
+    // For another connection that is to be as secure as this one; null where there is no TLS.
+    [[nodiscard]] tls::context_ptr tls_context() const noexcept {
+        return tls_ == nullptr ? nullptr : tls_->shared();
+    }
     // Why TLS broke the connection; empty: it did not.
     [[nodiscard]] std::string_view tls_error() const noexcept {
         return tls_ == nullptr ? std::string_view{} : tls_->error();

@@ -168,6 +168,13 @@ private:
     void connect_next();
     [[nodiscard]] bool attach(int fd);
     void on_connected();
+    void begin_encryption();
+    void pump_encryption();
+    void begin_handshake();
+    void begin_startup();
+    void connect_again();
+    [[nodiscard]] auth::channel_binding binding() const;
+    [[nodiscard]] tls::expectation expected_peer() const;
     void read_login();
     void take(server_startup::step s);
     void on_logged_in();
@@ -202,6 +209,8 @@ private:
     const std::uint64_t id_;
     phase state_ = phase::connecting;
 
+    struct securing;
+    std::unique_ptr<securing> securing_;  // while connecting
     std::unique_ptr<server_startup> startup_;
     std::vector<net::address> addresses_;
     net::address address_;

@@ -67,7 +67,8 @@ public:
                    auth::server_credentials who,
                    std::string nonce,
                    startup_parameters parameters = {},
-                   std::uint16_t minor = protocol::newest_minor);
+                   std::uint16_t minor = protocol::newest_minor,
+                   auth::channel_binding channel = {});
 
     [[nodiscard]] std::string startup_packet() const;
     // A whole message of the server, header apart. Total.

@@ -7,6 +7,7 @@
 #include "pgweir/net/background.hpp"
 #include "pgweir/pool/key_ring.hpp"
 #include "pgweir/pool/server.hpp"
+#include "pgweir/pool/tls_store.hpp"
 
 #include <array>
 #include <functional>
@@ -311,6 +312,10 @@ public:
             doubt_user;
         static constexpr unsigned name_threads = 4;  // a slow look-up must not stop the others
         net::background names{name_threads, 4096};
+        tls_store tls;
+        // Takes the steps of handshakes. Few threads, so that a storm of them leaves the workers
+        // their processors.
+        net::background handshakes{2, 16'384};
         std::vector<slices*> workers;  // complete before any of them runs
         // The board of a cluster by its name; null where there is none. Any thread; set before any
         // worker runs, or left empty where no database has a cluster.

@@ -23,6 +23,7 @@ struct target {
     bool is_looked_up = false;  // the clients' user is not in the configuration
     net::tcp_options tcp;
     std::uint16_t protocol_minor = 0;  // to ask for
+    config::server_tls_settings tls;
 
     [[nodiscard]] const std::string& leads_to() const noexcept {
         return address.empty() ? host : address;
@@ -32,8 +33,8 @@ struct target {
     }
     // Would a server connection made for `o` serve here too?
     [[nodiscard]] bool is_same_server(const target& o) const noexcept {
-        return this == &o ||
-               (is_same_place(o) && dbname == o.dbname && user == o.user && password == o.password);
+        return this == &o || (is_same_place(o) && dbname == o.dbname && user == o.user &&
+                              password == o.password && tls == o.tls);
     }
 };
 using target_ptr = std::shared_ptr<const target>;

@@ -17,6 +17,9 @@ inline constexpr std::uint32_t protocol_3_2 = 196'610;
 inline constexpr std::uint16_t newest_minor = 2;
 inline constexpr std::size_t max_cancel_key = 256;
 
+// SSLRequest as it is sent (PostgreSQL docs 55.2.10).
+inline constexpr std::string_view ssl_request_packet{"\0\0\0\x08\x04\xd2\x16\x2f", 8};
+
 struct ssl_request {};
 struct gssenc_request {};
 

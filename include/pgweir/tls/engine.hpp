@@ -74,6 +74,8 @@ public:
     // Tells the peer, by take_output(), that nothing more will be sent. Once; then does nothing.
     void close() noexcept;
 
+    // What it was made with.
+    [[nodiscard]] const context_ptr& shared() const noexcept { return shared_; }
     [[nodiscard]] const facts& security() const noexcept { return facts_; }
     [[nodiscard]] const std::string& error() const noexcept { return error_; }
 
