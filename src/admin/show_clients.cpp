@@ -20,7 +20,7 @@ void fill(const metrics::report& report, const config::snapshot&, row_writer& ro
         rows.number(c.wait_us / second_us).number(c.wait_us % second_us);
         rows.number(0);  // close_needed is of servers
         rows.text(format_pointer(c.id)).text(format_pointer(c.linked_server));
-        rows.number(0).text("").text(c.application_name).number(c.prepared_statements);
+        rows.number(0).text(c.tls).text(c.application_name).number(c.prepared_statements);
         rows.number(short_id(c.id)).number(c.worker);
     }
 }

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <ctime>
 #include <span>
 #include <utility>
 #include <vector>
@@ -163,6 +165,16 @@ void write_lookups(std::string& out, const report& r) {
             f.add({{"place", l.place}, {"database", l.database}, {"user", l.user}},
                   number(m.value(l)));
         }
+    }
+}
+
+void write_certificates(std::string& out, const report& r) {
+    family expiry{out, "pgweir_certificate_not_after_seconds", kind::gauge,
+                  "When a certificate of ours expires, in seconds since 1970."};
+    for (const auto& c : r.certificates) {
+        const auto at = std::chrono::system_clock::to_time_t(c.not_after);
+        expiry.add({{"section", c.section}, {"file", c.file}},
+                   static_cast<std::uint64_t>(std::max<std::time_t>(at, 0)));
     }
 }
 
@@ -373,6 +385,7 @@ std::string to_prometheus(const report& r, const process_figures& process) {
     write_pools(out, r);
     write_traffic(out, r);
     write_memory(out, r);
+    write_certificates(out, r);
     write_clusters(out, r);
     write_nodes(out, r);
     write_lookups(out, r);

@@ -95,6 +95,7 @@ base::time_point client::deadline() const noexcept {
     const auto& general = home_.snapshot().timeouts;
     switch (phase_) {
         case phase::startup:
+        case phase::securing:
         case phase::looking_up:
         case phase::authenticating:
         case phase::hashing: return after(login_since_, general.client_login);
@@ -153,6 +154,7 @@ void client::on_io() try {
                 return leave(false);
             }
             return phase_ == phase::startup ? read_startup() : read_login();
+        case phase::securing: return pump_handshake();
         case phase::looking_up:
         case phase::hashing:
         case phase::waiting:
@@ -195,6 +197,7 @@ void client::on_io() try {
 
 void client::on_timer() try {
     switch (phase_) {
+        case phase::securing:
         case phase::startup:
         case phase::looking_up:
         case phase::authenticating:
@@ -383,6 +386,9 @@ void client::fail(const protocol::error_fields& why) {
         return;
     }
     PGWEIR_LOG(info, "client {}: {} ({})", id_, why.message, why.sqlstate);
+    if (phase_ == phase::securing) {
+        return leave(false);  // it could not read that
+    }
     std::string out;
     if (login_) {
         out = std::move(login_->out);
@@ -405,7 +411,7 @@ void client::fail(const protocol::error_fields& why) {
 // Sends what is left, then waits for the client to close: closing first, with bytes of the client
 // unread, would reset the connection and the error might never be seen.
 void client::finish_closing() {
-    if (!channel_.flush()) {
+    if (!channel_.flush() || !channel_.end_tls()) {
         return die();
     }
     if (channel_.has_backlog()) {
@@ -454,6 +460,9 @@ void client::die() {
     dead_ = true;
     enter(phase::closing);
     net::timer::unlink_now();
+    if (!channel_.has_backlog()) {
+        (void)channel_.end_tls();  // nothing depends on it any more
+    }
     channel_.stream().close();
     channel_.drop_all();
     client_hook::unlink();
@@ -501,6 +510,9 @@ metrics::client_row client::describe() const {
                std::chrono::duration_cast<std::chrono::system_clock::duration>(base::steady::now() -
                                                                                t);
     };
+    if (const auto* tls = channel_.security()) {
+        row.tls = std::string{tls->version} + "/" + std::string{tls->cipher};
+    }
     row.connected = std::chrono::system_clock::from_time_t(connected_at_);
     row.last_request = to_system(since_);
     if (row.state == metrics::client_state::waiting) {

@@ -148,7 +148,7 @@ void client::pump_refusal() {
         if (status == net::io_status::closed) {
             return leave(false);
         }
-        const bool has_all = status == net::io_status::would_block || !channel_.stream().readable();
+        const bool has_all = status == net::io_status::would_block || !channel_.readable();
         // What it waited for may turn out to be nothing that has an answer.
         const bool is_nothing = has_all && what == event::more && refusal_->scanner.is_untouched();
         if (what == event::done || is_nothing) {

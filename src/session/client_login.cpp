@@ -33,6 +33,32 @@ auth::login_entropy make_entropy() {
     return e;
 }
 
+// What SCRAM may bind to.
+auth::channel_binding binding_to(const tls::facts* security) {
+    return security == nullptr
+               ? auth::channel_binding{}
+               : auth::channel_binding{.is_encrypted = true,
+                                       .end_point = std::string{security->server_end_point}};
+}
+
+// The first byte of a TLS record that carries a handshake (RFC 8446, section 5.1). No startup
+// packet is long enough to begin like that.
+bool begins_handshake(std::string_view data) noexcept {
+    return !data.empty() && data.front() == '\x16';
+}
+
+// Bytes behind the request were meant for an encrypted stream, or were slipped in (CVE-2021-23214,
+// CVE-2021-3935).
+protocol::error_fields unencrypted_data(bool is_ssl) noexcept {
+    return {.severity = "FATAL",
+            .sqlstate = "08P01",
+            .message = is_ssl ? "received unencrypted data after SSL request"
+                              : "received unencrypted data after GSSAPI encryption request",
+            .detail =
+                "This could be either a client-software bug or evidence of an attempted "
+                "man-in-the-middle attack."};
+}
+
 }  // namespace
 
 void client::begin(worker& home, int fd) {
@@ -50,6 +76,7 @@ void client::resume(worker& home, arrival a) {
     try {
         auto made = std::unique_ptr<client>{new client{home, a.fd.release()}};
         made->in_login_ = std::move(a.in_login);
+        made->channel_.secure(std::move(a.tls));
         made->channel_.keep(a.unread);
         owned_by_itself = made.release();
         owned_by_itself->begin_login(std::move(a.startup));
@@ -66,6 +93,13 @@ void client::resume(worker& home, arrival a) {
 void client::read_startup() {
     while (phase_ == phase::startup && channel_.has_input()) {
         auto [data, status] = channel_.receive();
+        if (begins_handshake(data) && !login_->ssl_answered && !login_->gssenc_answered) {
+            if (auto context = offered_tls()) {
+                login_->ssl_answered = login_->is_direct = true;
+                channel_.keep(data);
+                return begin_tls(std::move(context));
+            }
+        }
         if (data.size() >= 4) {
             const auto length = protocol::startup_length(base::load_be32(data.data()));
             if (length == 0) {
@@ -82,7 +116,7 @@ void client::read_startup() {
             return leave(false);
         }
         channel_.keep(data);
-        if (status == net::io_status::would_block || !channel_.stream().readable()) {
+        if (status == net::io_status::would_block || !channel_.readable()) {
             return;
         }
     }
@@ -106,24 +140,7 @@ void client::on_startup(protocol::startup_packet packet) {
     }
     const bool is_ssl = std::holds_alternative<protocol::ssl_request>(packet);
     if (is_ssl || std::holds_alternative<protocol::gssenc_request>(packet)) {
-        auto& answered = is_ssl ? login_->ssl_answered : login_->gssenc_answered;
-        if (answered) {
-            // PostgreSQL takes the second one for a startup packet.
-            return fail({.severity = "FATAL",
-                         .sqlstate = "0A000",
-                         .message = is_ssl ? "unsupported frontend protocol 1234.5679: "
-                                             "server supports 3.0 to 3.2"
-                                           : "unsupported frontend protocol 1234.5680: "
-                                             "server supports 3.0 to 3.2"});
-        }
-        // Bytes behind the request were meant for an encrypted stream, or were slipped in.
-        if (channel_.has_kept()) {
-            return fail({.severity = "FATAL",
-                         .sqlstate = "08P01",
-                         .message = "received unencrypted data after SSL or GSSAPI request"});
-        }
-        answered = true;
-        return send_or_leave("N");
+        return on_encryption_request(is_ssl);
     }
     if (const auto* cancel = std::get_if<protocol::cancel_request>(&packet)) {
         return pass_cancel(*cancel);
@@ -132,6 +149,113 @@ void client::on_startup(protocol::startup_packet packet) {
     if (!move_home(m)) {
         begin_login(std::move(m));
     }
+}
+
+void client::on_encryption_request(bool is_ssl) {
+    auto& answered = is_ssl ? login_->ssl_answered : login_->gssenc_answered;
+    if (answered && !(is_ssl && login_->is_direct)) {
+        // PostgreSQL takes the second one for a startup packet.
+        return fail({.severity = "FATAL",
+                     .sqlstate = "0A000",
+                     .message = is_ssl ? "unsupported frontend protocol 1234.5679: "
+                                         "server supports 3.0 to 3.2"
+                                       : "unsupported frontend protocol 1234.5680: "
+                                         "server supports 3.0 to 3.2"});
+    }
+    answered = true;
+    if (is_ssl) {
+        login_->is_direct = false;
+        if (auto context = offered_tls()) {
+            // Told about once nobody in between can swallow it, as PostgreSQL does.
+            login_->is_stuffed = channel_.has_kept();
+            (void)channel_.take_kept();
+            if (!channel_.send("S")) {
+                return leave(false);
+            }
+            return begin_tls(std::move(context));
+        }
+    }
+    if (channel_.has_kept()) {
+        return fail(unencrypted_data(is_ssl));
+    }
+    send_or_leave("N");
+}
+
+// --- TLS
+
+bool client::is_local() const { return net::local_of(channel_.stream().fd()).host == "unix"; }
+
+// What this connection may still be secured with; null: nothing.
+tls::context_ptr client::offered_tls() const {
+    auto context = home_.all().pools.tls.for_clients();
+    return context == nullptr || channel_.security() != nullptr || is_local() ? nullptr : context;
+}
+
+// Bytes that are kept are its first ones.
+void client::begin_tls(tls::context_ptr context) {
+    enter(phase::securing);
+    login_->handshake =
+        std::make_unique<net::tls_handshake>(std::make_unique<tls::engine>(std::move(context)),
+                                             home_.all().pools.handshakes, home_.loop(), [this] {
+                                                 try {
+                                                     if (phase_ == phase::securing) {
+                                                         pump_handshake();
+                                                     }
+                                                 } catch (const std::exception& e) {
+                                                     give_up(e);
+                                                 }
+                                             });
+    pump_handshake();
+}
+
+void client::pump_handshake() {
+    switch (login_->handshake->advance(channel_)) {
+        case net::tls_handshake::outcome::pending: return;
+        case net::tls_handshake::outcome::done: login_->handshake.reset(); return on_secured();
+        case net::tls_handshake::outcome::failed: break;
+    }
+    PGWEIR_LOG(info, "client {}: could not accept SSL connection: {}", id_,
+               login_->handshake->error());
+    enter(phase::closing);
+    finish_closing();  // an alert may be on its way
+}
+
+void client::on_secured() {
+    // PostgreSQL docs 55.2.11: or a server of another protocol might be talked into answering.
+    if (login_->is_direct && !channel_.security()->has_alpn) {
+        PGWEIR_LOG(info,
+                   "client {}: received direct SSL connection request without ALPN protocol "
+                   "negotiation extension",
+                   id_);
+        return leave(false);
+    }
+    if (login_->is_stuffed) {
+        enter(phase::startup);
+        return fail(unencrypted_data(true));
+    }
+    enter(phase::startup);
+    read_startup();
+}
+
+// What does not come over the unix socket must be encrypted, where that is required. True when it
+// is not, and has been refused.
+bool client::refuse_plain_text() {
+    const auto mode = home_.snapshot().client_tls.mode;
+    if (mode < config::tls_mode::require || channel_.security() != nullptr || is_local()) {
+        return false;
+    }
+    const auto& startup = login_->startup;
+    const bool is_physical = startup.replication && !startup.replication_database;
+    const auto host = net::peer_of(channel_.stream().fd()).host;
+    fail({.severity = "FATAL",
+          .sqlstate = "28000",
+          .message = is_physical ? "no pg_hba.conf entry for replication connection from host \"" +
+                                       host + "\", user \"" + startup.user + "\", no encryption"
+                                 : "no pg_hba.conf entry for host \"" + host + "\", user \"" +
+                                       startup.user + "\", database \"" + startup.database +
+                                       "\", no encryption",
+          .hint = "client_tls.mode of pgweir requires TLS: connect with sslmode=require"});
+    return true;
 }
 
 // As PostgreSQL does, the connection is closed once the cancel has been passed on: whoever asked
@@ -189,6 +313,7 @@ bool client::move_home(protocol::startup_message& m) {
     arrival a;
     a.startup = std::move(m);
     a.unread = channel_.take_kept();
+    a.tls = channel_.take_tls();
     a.in_login = std::move(in_login_);
     a.fd = net::descriptor{channel_.stream().detach()};
     die();
@@ -219,7 +344,7 @@ void client::begin_login(protocol::startup_message m) {
                      .message = "the database system is shutting down",
                      .detail = "pgweir is shutting down."});
     }
-    if (choose_rule()) {
+    if (!refuse_plain_text() && choose_rule()) {
         log_in();
     }
 }
@@ -250,7 +375,8 @@ bool client::is_local(const std::string& database) const {
 }
 
 void client::authenticate(auth::credentials who) {
-    login_->dialogue.emplace(login_method(), std::move(who), home_.all().mock_seed, make_entropy());
+    login_->dialogue.emplace(login_method(), std::move(who), home_.all().mock_seed, make_entropy(),
+                             binding_to(channel_.security()));
     take(login_->dialogue->start());
     if (phase_ == phase::authenticating) {
         read_login();
@@ -323,7 +449,7 @@ void client::read_login() {
             return leave(false);
         }
         channel_.keep(data);
-        if (status == net::io_status::would_block || !channel_.stream().readable()) {
+        if (status == net::io_status::would_block || !channel_.readable()) {
             return;
         }
     }

@@ -52,7 +52,7 @@ void client::pump_idle() {
                 if (status == net::io_status::closed) {
                     return leave(false);
                 }
-                if (!channel_.stream().readable()) {
+                if (!channel_.readable()) {
                     return;
                 }
                 break;
@@ -233,7 +233,7 @@ void client::on_server_revoked() try {
 
 // There is no further edge for what the last receive left in the kernel.
 void client::read_on() {
-    if ((phase_ == phase::active || phase_ == phase::idle) && channel_.stream().readable()) {
+    if ((phase_ == phase::active || phase_ == phase::idle) && channel_.readable()) {
         channel_.stream().call_again();
     }
 }
@@ -403,7 +403,7 @@ void client::pump_server() {
         arm_timer();
     }
     read_further();
-    if (phase_ == phase::active && server.channel().stream().readable()) {
+    if (phase_ == phase::active && server.channel().readable()) {
         server.channel().stream().call_again();
     }
 }
@@ -760,7 +760,7 @@ void client::pump_failed() {
             enter(phase::idle);
             return look_again();
         }
-        if (status == net::io_status::would_block || !channel_.stream().readable()) {
+        if (status == net::io_status::would_block || !channel_.readable()) {
             return;
         }
     }

@@ -3,6 +3,7 @@
 
 #include "pgweir/auth/access_rules.hpp"
 #include "pgweir/auth/client_login.hpp"
+#include "pgweir/net/tls_handshake.hpp"
 #include "pgweir/protocol/batch_refusal.hpp"
 #include "pgweir/protocol/failed_transaction.hpp"
 #include "pgweir/session/client.hpp"
@@ -28,6 +29,9 @@ struct client::login {
     std::string out;  // complete messages that may wait for the next write
     bool ssl_answered = false;
     bool gssenc_answered = false;
+    bool is_direct = false;   // it began with the handshake itself, without an SSLRequest
+    bool is_stuffed = false;  // plain text came behind its SSLRequest
+    std::unique_ptr<net::tls_handshake> handshake;  // while securing
 };
 
 struct client::refusal {

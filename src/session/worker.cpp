@@ -319,6 +319,7 @@ void worker::gather(unsigned parts, std::function<void(metrics::report)> done) {
     if (has(parts, metrics::part::databases)) {
         fill_databases(shared->all);
     }
+    shared->all.certificates = all_.pools.tls.all()->certificates;
     const auto add = [this, shared, done](metrics::report part) {
         bool complete = false;
         {

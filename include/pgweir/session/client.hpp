@@ -28,6 +28,7 @@ class client final : public net::mortal,
 public:
     enum class phase : std::uint8_t {
         startup,         // the first packet is being read
+        securing,        // the TLS handshake
         looking_up,      // PostgreSQL is asked who the client says it is
         authenticating,  // the login dialogue
         hashing,         // another thread hashes a password, or looks up who is at a unix socket
@@ -89,6 +90,13 @@ private:
     // login (client_login.cpp)
     void read_startup();
     void on_startup(protocol::startup_packet packet);
+    void on_encryption_request(bool is_ssl);
+    [[nodiscard]] bool is_local() const;
+    [[nodiscard]] tls::context_ptr offered_tls() const;
+    void begin_tls(tls::context_ptr context);
+    void pump_handshake();
+    void on_secured();
+    [[nodiscard]] bool refuse_plain_text();
     void pass_cancel(const protocol::cancel_request& request);
     bool move_home(protocol::startup_message& m);
     void begin_login(protocol::startup_message m);

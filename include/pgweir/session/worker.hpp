@@ -11,6 +11,7 @@
 #include "pgweir/protocol/statement_relay.hpp"
 #include "pgweir/session/cancel_registry.hpp"
 #include "pgweir/session/local_service.hpp"
+#include "pgweir/tls/engine.hpp"
 
 #include <boost/intrusive/list.hpp>
 
@@ -92,7 +93,8 @@ private:
 struct arrival {
     net::descriptor fd;
     protocol::startup_message startup;
-    std::string unread;  // bytes that came behind the startup packet
+    std::unique_ptr<tls::engine> tls;  // null: plain text
+    std::string unread;                // bytes that came behind the startup packet
     client_count in_login;
 };
 

@@ -167,6 +167,15 @@ TEST(prometheus, small_times_keep_their_zeros) {
     EXPECT_THAT(metric("pgweir_pool_longest_wait_seconds", r), Contains(HasSubstr("} 0.00005")));
 }
 
+TEST(prometheus, certificates_tell_when_they_expire) {
+    metrics::report r;
+    r.certificates = {{"client_tls", "/etc/pgweir/server.crt",
+                       std::chrono::system_clock::from_time_t(1'900'000'000)}};
+    EXPECT_THAT(metric("pgweir_certificate_not_after_seconds", r),
+                Contains("pgweir_certificate_not_after_seconds{section=\"client_tls\","
+                         "file=\"/etc/pgweir/server.crt\"} 1900000000"));
+}
+
 TEST(prometheus, memory_is_shown_by_kind) {
     metrics::report r;
     r.memory = {{"client", 400, 2, 1, 800}};
