@@ -28,6 +28,9 @@ public:
     // empty, the handshake went wrong. True: connect once more, which is tried the other way.
     [[nodiscard]] bool tries_again(std::string_view sqlstate) noexcept;
 
+    // The login goes on: this way it is, whatever comes of it.
+    void settle() noexcept { is_second_ = true; }
+
     [[nodiscard]] const std::string& why() const noexcept { return why_; }
 
 private:
@@ -35,7 +38,7 @@ private:
 
     const config::tls_mode mode_;
     bool is_unix_ = false;
-    bool is_second_ = false;     // the other way is being tried
+    bool is_second_ = false;     // the other way is being tried, or is not to be
     bool is_encrypted_ = false;  // this attempt speaks TLS, or has asked to
     std::string why_;
 };

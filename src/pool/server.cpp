@@ -320,6 +320,7 @@ void server::take(server_startup::step s) {
             return;
         }
         case kind::hash: {
+            securing_->choice.settle();  // the keys would come to another login
             const bool accepted = slice_->home().all().keys.derive(
                 startup_->request(), slice_->home().loop(),
                 [weak = std::weak_ptr{self_}](const auth::scram_keys& keys) {

@@ -111,6 +111,15 @@ TEST(encryption, does_not_repeat_a_wrong_password) {
     }
 }
 
+TEST(encryption, stays_as_it_is_once_the_login_goes_on) {
+    for (const auto mode : {tls_mode::allow, tls_mode::prefer}) {
+        encryption e{mode};
+        (void)e.begin(false);
+        e.settle();
+        EXPECT_FALSE(e.tries_again("28000")) << config::to_string(mode);
+    }
+}
+
 TEST(encryption, is_never_given_up_where_it_is_required) {
     for (const auto mode : {tls_mode::require, tls_mode::verify_ca, tls_mode::verify_full}) {
         encryption e{mode};
