@@ -39,10 +39,10 @@ def test_the_page_is_as_the_format_and_the_manual_have_it(cluster, database, poo
     lines = answer.body.splitlines()
     assert all(lines[i - 1].startswith("# HELP") for i, line in enumerate(lines)
                if line.startswith("# TYPE"))
-    # Without a cluster and a place to look users up everything is there but what is of those.
-    absent = {name for name, (_, labels) in manual.items() if labels & {"cluster", "place"}}
-    assert {line.split()[2] for line in lines if line.startswith("# TYPE")} \
-        == set(manual) - absent
+    # Without a cluster, a place to look users up and a certificate everything is there but what is
+    # of those.
+    absent = {name for name, (_, labels) in manual.items() if labels & {"cluster", "place", "file"}}
+    assert {line.split()[2] for line in lines if line.startswith("# TYPE")} == set(manual) - absent
 
 
 def test_names_of_any_bytes_do_not_break_the_page(cluster, pooler, databases):

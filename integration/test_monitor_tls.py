@@ -1,5 +1,5 @@
 """How the monitor meets a PostgreSQL with and without TLS: what [cluster.NAME.monitor] sslmode and
-sslrootcert do. pgweir's other connections have no TLS."""
+sslrootcert do."""
 
 import shutil
 import subprocess
