@@ -65,6 +65,7 @@ bool client::choose_rule() {
     auth::connection_facts facts;
     facts.database = startup.database;
     facts.user = startup.user;
+    facts.is_encrypted = channel_.security() != nullptr;
     facts.is_physical_replication = startup.replication && !startup.replication_database;
     if (!peer->is_unix()) {
         facts.peer = auth::ip_address::from_bytes(net::ip_bytes(peer->raw()));
@@ -77,7 +78,11 @@ bool client::choose_rule() {
     }
     login_->access = snapshot.access;
     login_->rule = login_->access->find(facts);
-    if (login_->rule == nullptr || login_->rule->method == auth::hba_method::reject) {
+    // Names in certificates are not compared here yet, so a rule that asks for one lets nobody in.
+    const bool is_refused =
+        login_->rule != nullptr && (login_->rule->method == auth::hba_method::reject ||
+                                    login_->rule->clientcert != auth::certificate_check::none);
+    if (login_->rule == nullptr || is_refused) {
         // PostgreSQL behind us may say the same.
         refuse_login(login_->rule == nullptr ? auth::refuse_without_rule(facts, host)
                                              : auth::refuse_by_rule(facts, host),

@@ -303,10 +303,10 @@ struct snapshot {
     timeout_settings timeouts;
     pool_settings pool;
     http_settings http;
+    std::shared_ptr<const auth::access_rules> access;  // null unless auth.method is hba
     client_tls_settings client_tls;
     server_tls_settings server_tls;
-    std::shared_ptr<const auth::access_rules> access;  // null unless auth.method is hba
-    std::string state_dir = "/var/lib/pgweir";         // [process]
+    std::string state_dir = "/var/lib/pgweir";  // [process]
     std::map<std::string, cluster_settings, std::less<>> clusters;
     std::map<std::string, database_settings, std::less<>> databases;  // by name, "*" among them
     std::map<std::string, user_settings, std::less<>> users;
