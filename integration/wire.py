@@ -141,7 +141,7 @@ def types(frames):
 class Wire:
     """One connection. Every read gives up after HANG seconds."""
 
-    def __init__(self, address, timeout=HANG, receive_buffer=None):
+    def __init__(self, address, timeout=HANG, receive_buffer=None, source=None):
         family = socket.AF_UNIX if isinstance(address, str) else (
             socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         self.address = address
@@ -149,6 +149,8 @@ class Wire:
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.sock.settimeout(timeout)
+        if source:
+            self.sock.bind((source, 0))
         self.sock.connect(address)
         self.buffer = bytearray()
         self.parameters = {}

@@ -156,9 +156,13 @@ observe::process_figures http_service::figures() const {
     p.version = PGWEIR_VERSION;
     p.workers = static_cast<unsigned>(workers_.size());
     p.clients = fleet_.clients.load();
-    p.login_clients = fleet_.login_clients.load();
+    p.login_clients = fleet_.logins.count();
     p.max_clients = fleet_.max_clients.load();
-    p.max_login_clients = fleet_.max_login_clients.load();
+    p.max_login_clients = fleet_.logins.most();
+    using refusal = session::admission::refusal;
+    p.refused_full = fleet_.logins.refused(refusal::full);
+    p.refused_address_full = fleet_.logins.refused(refusal::origin_full);
+    p.refused_too_fast = fleet_.logins.refused(refusal::too_fast);
     p.resident_bytes = resident_bytes();
     p.started = started_;
     rusage used{};

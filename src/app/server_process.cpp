@@ -150,7 +150,9 @@ void server_process::make_workers() {
 
 void server_process::apply_limits() {
     fleet_.max_clients = snapshot_->limits.max_clients;
-    fleet_.max_login_clients = snapshot_->limits.max_login_clients;
+    fleet_.logins.configure({.in_all = snapshot_->limits.max_login_clients,
+                             .per_origin = snapshot_->limits.max_login_clients_per_address,
+                             .rate = snapshot_->limits.login_rate_per_address});
     auth::census users;
     for (const auto& [name, user] : snapshot_->users) {
         users.add(user.password.reveal());
@@ -159,12 +161,16 @@ void server_process::apply_limits() {
 }
 
 void server_process::on_client(int fd) {
-    if (fleet_.login_clients.load() >= fleet_.max_login_clients.load()) {
+    // Whoever has no address any more is gone already.
+    const auto peer = net::peer_address(fd);
+    auto ticket = peer ? fleet_.logins.admit(session::origin_of(*peer), base::steady::now())
+                       : session::admission::ticket{};
+    if (!ticket) {
         ::close(fd);
         return;
     }
     net::apply_tcp_options(fd, pool::tcp_options_of(*snapshot_));
-    workers_[next_worker_++ % workers_.size()]->accept(fd);
+    workers_[next_worker_++ % workers_.size()]->accept(fd, std::move(ticket));
 }
 
 // --- signals

@@ -167,6 +167,8 @@ const section_rules<limit_settings>& limit_rules() {
     static const section_rules<s> rules{
         rule("max_clients", &s::max_clients, whole_number<unsigned>{1, most_clients}),
         rule("max_login_clients", &s::max_login_clients, whole_number<unsigned>{1, most_clients}),
+        rule("max_login_clients_per_address", &s::max_login_clients_per_address, client_count),
+        rule("login_rate_per_address", &s::login_rate_per_address, client_count),
     };
     return rules;
 }

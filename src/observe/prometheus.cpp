@@ -210,6 +210,11 @@ void write_process(std::string& out, const process_figures& p) {
     for (const auto& f : figures) {
         family{out, f.name, f.what, f.help}.add({}, f.value);
     }
+    family refused{out, "pgweir_refused_connections_total", kind::counter,
+                   "Connections closed without a word, by the limit that they met."};
+    refused.add({{"reason", "full"}}, p.refused_full);
+    refused.add({{"reason", "address_full"}}, p.refused_address_full);
+    refused.add({{"reason", "too_fast"}}, p.refused_too_fast);
 }
 
 // --- clusters and their nodes

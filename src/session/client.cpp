@@ -467,7 +467,7 @@ void client::die() {
     channel_.drop_all();
     client_hook::unlink();
     in_all_.reset();
-    in_login_.reset();
+    in_login_.give_back();
     slot_ = {};
     if (key_.pid != 0) {
         home_.cancels().remove(key_);

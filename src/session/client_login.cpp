@@ -61,10 +61,10 @@ protocol::error_fields unencrypted_data(bool is_ssl) noexcept {
 
 }  // namespace
 
-void client::begin(worker& home, int fd) {
+void client::begin(worker& home, int fd, admission::ticket in_login) {
     try {
         auto made = std::unique_ptr<client>{new client{home, fd}};
-        made->in_login_ = client_count{home.all().login_clients};
+        made->in_login_ = std::move(in_login);
         made.release()->enter(phase::startup);
     } catch (const std::exception& e) {
         PGWEIR_LOG(err, "cannot serve a new client: {}", e.what());
@@ -520,7 +520,7 @@ void client::on_authenticated() {
     }
     remember_proof();
     // Who is known may wait for a server without keeping others, such as cancel requests, out.
-    in_login_.reset();
+    in_login_.give_back();
     if (is_local(startup.database)) {
         return open_local(user->console);
     }

@@ -105,10 +105,11 @@ void worker::stop() {
     }
 }
 
-void worker::accept(int fd) {
+void worker::accept(int fd, admission::ticket in_login) {
     // Owned by the task, so that it is closed if the worker ends first.
-    loop_.post(
-        [this, owned = net::descriptor{fd}]() mutable { client::begin(*this, owned.release()); });
+    loop_.post([this, owned = net::descriptor{fd}, in_login = std::move(in_login)]() mutable {
+        client::begin(*this, owned.release(), std::move(in_login));
+    });
 }
 
 void worker::send_arrival(arrival a) {

@@ -117,6 +117,8 @@ struct auth_settings {
 struct limit_settings {
     unsigned max_clients = 10'000;
     unsigned max_login_clients = 2'000;  // connections that have not proved yet who they are
+    unsigned max_login_clients_per_address = 1'000;  // of these, from one address; 0: no limit
+    unsigned login_rate_per_address = 0;             // new connections a second; 0: no limit
 };
 
 // [tcp]; both legs.

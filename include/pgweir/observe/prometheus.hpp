@@ -16,6 +16,10 @@ struct process_figures {
     std::uint64_t login_clients = 0;
     std::uint64_t max_clients = 0;
     std::uint64_t max_login_clients = 0;
+    // Connections that were closed without a word, by the limit that they met.
+    std::uint64_t refused_full = 0;
+    std::uint64_t refused_address_full = 0;
+    std::uint64_t refused_too_fast = 0;
     std::uint64_t cpu_us = 0;  // user and system
     std::uint64_t resident_bytes = 0;
     std::uint64_t max_descriptors = 0;

@@ -43,7 +43,7 @@ public:
     };
 
     // A new connection. Takes over `fd`.
-    static void begin(worker& home, int fd);
+    static void begin(worker& home, int fd, admission::ticket in_login);
     // One that another worker, or this, has read the startup packet of.
     static void resume(worker& home, arrival a);
     ~client() override;
@@ -211,7 +211,7 @@ private:
     std::uint64_t id_;
     std::uint64_t balance_key_ = 0;
     client_count in_all_;
-    client_count in_login_;
+    admission::ticket in_login_;
     pool::client_slot slot_;
     pool::residence gate_;
     pool::settings_ptr settings_;

@@ -9,6 +9,7 @@
 #include "pgweir/pool/gate.hpp"
 #include "pgweir/protocol/startup.hpp"
 #include "pgweir/protocol/statement_relay.hpp"
+#include "pgweir/session/admission.hpp"
 #include "pgweir/session/cancel_registry.hpp"
 #include "pgweir/session/local_service.hpp"
 #include "pgweir/tls/engine.hpp"
@@ -39,11 +40,10 @@ struct fleet {
     auth::digest mock_seed{};
     auth::digest cancel_seed{};  // see cancel_registry
     std::vector<worker*> workers;
-    std::atomic<bool> is_over = false;        // workers are being stopped: no more messages
-    std::atomic<unsigned> clients = 0;        // from their startup packet on
-    std::atomic<unsigned> login_clients = 0;  // not authenticated yet
-    std::atomic<unsigned> max_clients = 0;    // replaced on reload
-    std::atomic<unsigned> max_login_clients = 0;
+    std::atomic<bool> is_over = false;      // workers are being stopped: no more messages
+    std::atomic<unsigned> clients = 0;      // from their startup packet on
+    admission logins;                       // who is not authenticated yet
+    std::atomic<unsigned> max_clients = 0;  // replaced on reload
     // Any thread: reloads the configuration on the control thread, then calls `done` there.
     std::function<void(std::function<void(reload_outcome)> done)> reload;
     // Any thread: has a console's command carried out; `done` is called on any thread, once.
@@ -64,7 +64,7 @@ struct fleet {
     std::atomic<auth::likeness> likeness = auth::likeness{};
 };
 
-// Counts a client in fleet::clients or fleet::login_clients; move-only.
+// Counts a client in fleet::clients; move-only.
 class client_count {
 public:
     client_count() = default;
@@ -95,7 +95,7 @@ struct arrival {
     protocol::startup_message startup;
     std::unique_ptr<tls::engine> tls;  // null: plain text
     std::string unread;                // bytes that came behind the startup packet
-    client_count in_login;
+    admission::ticket in_login;
 };
 
 // Created and destroyed by the control thread; start() and stop() likewise. The rest is its own
@@ -112,7 +112,7 @@ public:
     void stop();
 
     // Any thread: a new connection, not yet read from. Takes over `fd`.
-    void accept(int fd);
+    void accept(int fd, admission::ticket in_login);
     // Any thread: the configuration in force from now on.
     void configure(std::shared_ptr<const config::snapshot> snapshot);
     // Any thread: what is decided of a cluster has changed.

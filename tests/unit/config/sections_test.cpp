@@ -47,9 +47,13 @@ TEST(Sections, AuthIsRead) {
 }
 
 TEST(Sections, LimitsAreRead) {
-    const auto s = loaded(enough + "[limits]\nmax_clients = 5\nmax_login_clients = 6\n");
+    const auto s = loaded(enough +
+                          "[limits]\nmax_clients = 5\nmax_login_clients = 6\n"
+                          "max_login_clients_per_address = 7\nlogin_rate_per_address = 8\n");
     EXPECT_EQ(s->limits.max_clients, 5U);
     EXPECT_EQ(s->limits.max_login_clients, 6U);
+    EXPECT_EQ(s->limits.max_login_clients_per_address, 7U);
+    EXPECT_EQ(s->limits.login_rate_per_address, 8U);
 }
 
 TEST(Sections, TcpIsRead) {

@@ -193,6 +193,9 @@ TEST(prometheus, process_is_described) {
     p.login_clients = 3;
     p.max_clients = 100;
     p.max_login_clients = 50;
+    p.refused_full = 5;
+    p.refused_address_full = 6;
+    p.refused_too_fast = 7;
     p.cpu_us = 2'250'000;
     p.resident_bytes = 4096;
     p.max_descriptors = 1024;
@@ -202,6 +205,9 @@ TEST(prometheus, process_is_described) {
         AllOf(Contains(R"(pgweir_build_info{version="0.1.0"} 1)"), Contains("pgweir_workers 2"),
               Contains("pgweir_clients 10"), Contains("pgweir_login_clients 3"),
               Contains("pgweir_max_clients 100"), Contains("pgweir_max_login_clients 50"),
+              Contains(R"(pgweir_refused_connections_total{reason="full"} 5)"),
+              Contains(R"(pgweir_refused_connections_total{reason="address_full"} 6)"),
+              Contains(R"(pgweir_refused_connections_total{reason="too_fast"} 7)"),
               Contains("process_cpu_seconds_total 2.25"),
               Contains("process_resident_memory_bytes 4096"), Contains("process_max_fds 1024"),
               Contains("process_start_time_seconds 1700000000")));

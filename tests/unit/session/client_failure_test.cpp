@@ -126,7 +126,7 @@ protected:
         snapshot_->auth.method = config::login_method::trust;
         fleet_.services = &service_;
         fleet_.reload = [](const std::function<void(reload_outcome)>& done) { done({}); };
-        fleet_.max_clients = fleet_.max_login_clients = 10;
+        fleet_.max_clients = 10;
     }
 
     ~client_failure() override {
