@@ -101,8 +101,8 @@ TEST_F(looked_up_user, keeps_the_servers_that_it_has_when_its_password_has_been_
     auto b = postgres_.accept();
     b.log_in(asking_for_cleartext());
     settle();
-    auto& waiting = newcomer();
     prove("new", 2);
+    auto& waiting = newcomer();
     refuse_password_of_the_next();
     EXPECT_FALSE(waiting.refusal);
     give_back(c);
