@@ -65,6 +65,14 @@ std::string options(const auth::hba_rule& rule) {
     return items.empty() ? std::string{} : array_of(items);
 }
 
+// Why the rule can match nobody: empty when it can.
+std::string_view remark(const auth::hba_rule& rule, const config::snapshot& snapshot) {
+    const bool lacks_tls = rule.type == auth::connection_type::hostssl &&
+                           snapshot.client_tls.mode == config::tls_mode::disable;
+    return lacks_tls ? "hostssl record cannot match because SSL is disabled"
+                     : std::string_view{rule.remark};
+}
+
 void put_address(const auth::hba_rule& rule, row_writer& rows) {
     if (rule.type == auth::connection_type::local) {
         rows.null().null();
@@ -87,7 +95,9 @@ void fill(const metrics::report&, const config::snapshot& snapshot, row_writer& 
         rows.number(rule.number).text(rule.file).number(rule.line).text(to_string(rule.type));
         rows.text(names(rule.databases)).text(names(rule.users));
         put_address(rule, rows);
-        rows.text(to_string(rule.method)).text_or_null(options(rule)).text_or_null(rule.remark);
+        rows.text(to_string(rule.method))
+            .text_or_null(options(rule))
+            .text_or_null(remark(rule, snapshot));
     }
 }
 

@@ -94,6 +94,21 @@ std::string printable(std::string text) {
     return text;
 }
 
+// PostgreSQL says so to each client.
+void check_certificates(const snapshot& read, std::vector<problem>& problems) {
+    if (!read.client_tls.ca.empty()) {
+        return;
+    }
+    for (const auto& rule : read.access->rules()) {
+        if (rule.clientcert != auth::certificate_check::none) {
+            problems.push_back({printable(rule.file), rule.line, 0,
+                                "client certificates can only be checked if a root certificate "
+                                "store is available",
+                                "set client_tls.ca"});
+        }
+    }
+}
+
 }  // namespace
 
 void read_access_files(snapshot& out, std::vector<problem>& problems) {
@@ -105,6 +120,7 @@ void read_access_files(snapshot& out, std::vector<problem>& problems) {
                                             beside(out.path, out.auth.ident_file), files);
     if (auto* rules = std::get_if<std::shared_ptr<const auth::access_rules>>(&parsed)) {
         out.access = std::move(*rules);
+        check_certificates(out, problems);
         return;
     }
     const auto& found = std::get<std::vector<auth::rule_problem>>(parsed);

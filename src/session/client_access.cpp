@@ -57,19 +57,21 @@ bool client::choose_rule() {
         return true;
     }
     const auto& startup = login_->startup;
+    auth::connection_facts facts;
     const auto peer = net::peer_address(channel_.stream().fd());
-    if (!peer) {
+    if (peer && !peer->is_unix()) {
+        facts.peer = auth::ip_address::from_bytes(net::ip_bytes(peer->raw()));
+    }
+    // Without an address it would be taken for local.
+    if (!peer || (!peer->is_unix() && !facts.peer)) {
         leave(false);
         return false;
     }
-    auth::connection_facts facts;
     facts.database = startup.database;
     facts.user = startup.user;
-    facts.is_encrypted = channel_.security() != nullptr;
     facts.is_physical_replication = startup.replication && !startup.replication_database;
-    if (!peer->is_unix()) {
-        facts.peer = auth::ip_address::from_bytes(net::ip_bytes(peer->raw()));
-    }
+    const auto* security = channel_.security();
+    facts.is_encrypted = security != nullptr;
     const auto host = peer->is_unix() ? std::string{"[local]"} : net::describe(*peer).host;
     std::vector<auth::interface_address> interfaces;
     if (snapshot.access->needs_interfaces()) {
@@ -77,23 +79,55 @@ bool client::choose_rule() {
         facts.interfaces = interfaces;
     }
     login_->access = snapshot.access;
-    login_->rule = login_->access->find(facts);
-    // Names in certificates are not compared here yet, so a rule that asks for one lets nobody in.
-    const bool is_refused =
-        login_->rule != nullptr && (login_->rule->method == auth::hba_method::reject ||
-                                    login_->rule->clientcert != auth::certificate_check::none);
-    if (login_->rule == nullptr || is_refused) {
+    const auto* rule = login_->access->find(facts);
+    login_->rule = rule;
+    if (rule != nullptr && rule->clientcert != auth::certificate_check::none &&
+        (security == nullptr || !security->has_peer_certificate)) {
+        refuse_login({"28000", "connection requires a valid client certificate", {}});
+        return false;
+    }
+    if (rule == nullptr || rule->method == auth::hba_method::reject) {
         // PostgreSQL behind us may say the same.
-        refuse_login(login_->rule == nullptr ? auth::refuse_without_rule(facts, host)
-                                             : auth::refuse_by_rule(facts, host),
+        refuse_login(rule == nullptr ? auth::refuse_without_rule(facts, host)
+                                     : auth::refuse_by_rule(facts, host),
                      "auth.hba_file of pgweir");
         return false;
     }
-    if (login_->rule->method == auth::hba_method::peer) {
+    if (rule->method == auth::hba_method::peer) {
         identify();
         return false;
     }
-    return true;
+    // Where a password is asked for, it comes first.
+    return login_method() != auth::method::trust || has_certificate_of_user();
+}
+
+// False: the client has been refused.
+bool client::has_certificate_of_user() {
+    const auto* rule = login_->rule;
+    if (rule == nullptr || rule->clientcert != auth::certificate_check::verify_full) {
+        return true;
+    }
+    const auto* security = channel_.security();
+    std::string_view name;
+    if (security != nullptr) {
+        name = rule->clientname == auth::certificate_name::distinguished_name
+                   ? std::string_view{security->peer_distinguished_name}
+                   : std::string_view{security->peer_common_name};
+    }
+    auth::access_rules::identity_verdict verdict;
+    if (name.empty()) {
+        verdict.why = "client certificate contains no user name";
+    } else if (name.find('\0') != std::string_view::npos) {
+        // What follows would be lost on whoever takes it for a C string.
+        verdict.why = "name in the client certificate contains embedded null";
+    } else {
+        verdict = login_->access->judge_identity(*rule, name, login_->startup.user);
+    }
+    if (!verdict.is_allowed) {
+        PGWEIR_LOG(info, "client {}: {}", id_, verdict.why);
+        refuse_login(auth::refuse_failed(rule->method, login_->startup.user));
+    }
+    return verdict.is_allowed;
 }
 
 // The kernel knows who is at the other end by number; the name may have to be asked for elsewhere.

@@ -482,7 +482,12 @@ void client::take(auth::client_login::step s) {
             }
             return;
         }
-        case kind::accepted: login_->out += s.send; return on_authenticated();
+        case kind::accepted:
+            if (!has_certificate_of_user()) {
+                return;
+            }
+            login_->out += s.send;
+            return on_authenticated();
         case kind::refused: {
             const auto& why = login_->dialogue->why();
             const auto& doubt = home_.all().pools.doubt_user;

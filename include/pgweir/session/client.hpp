@@ -121,6 +121,7 @@ private:
 
     // rules for the login (client_access.cpp)
     bool choose_rule();
+    bool has_certificate_of_user();
     void identify();
     void on_identified(const std::string& name, const std::string& error);
     void refuse_login(const auth::refusal& why, std::string hint = {});

@@ -439,7 +439,8 @@ TEST(show_hba_rows, are_the_rules_in_the_order_in_which_they_are_tried) {
             ElementsAre("1", "/etc/hba", "2", "local", R"({all,"a b"})", R"({"/^a{1,2}$","NULL"})",
                         "(null)", "(null)", "trust", "(null)", "(null)"),
             ElementsAre("2", "/etc/hba", "3", "hostssl", "{all}", "{all}", "10.0.0.0", "255.0.0.0",
-                        "cert", "{clientcert=verify-full,clientname=DN}", "(null)"),
+                        "cert", "{clientcert=verify-full,clientname=DN}",
+                        "hostssl record cannot match because SSL is disabled"),
             ElementsAre("3", "/etc/hba", "4", "hostgssenc", "{all}", "{all}", "samenet", "(null)",
                         "reject", "(null)",
                         "hostgssenc record cannot match because GSSAPI is not supported by this "

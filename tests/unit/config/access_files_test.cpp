@@ -91,6 +91,12 @@ TEST_F(RuleFiles, HaveTheirProblemsToldWithThoseOfTheConfiguration) {
                             "ident:1: missing entry at end of line"));
 }
 
+TEST_F(RuleFiles, AskForCertificatesOnlyWhereTheyCanBeChecked) {
+    write("hba", "hostssl all all all scram-sha-256\nhostssl all all all cert\n");
+    EXPECT_THAT(problems(), ElementsAre("hba:2: client certificates can only be checked if a root "
+                                        "certificate store is available (set client_tls.ca)"));
+}
+
 TEST_F(RuleFiles, AreNotMissedSilently) {
     EXPECT_THAT(problems(), ElementsAre(HasSubstr("/hba\": No such file or directory")));
 }
