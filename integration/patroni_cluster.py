@@ -104,6 +104,14 @@ class PatroniCluster(ReplicatedCluster):
         self._patronis[n] = self._launch(f"patroni{n}", "patroni", str(self._config(n)))
 
     def start(self):
+        try:
+            self._start()
+        except BaseException:
+            self.destroy()
+            raise
+        return self
+
+    def _start(self):
         self._write_files()
         url, peers = (f"http://127.0.0.1:{p}" for p in (self._etcd_port, free_port()))
         self._etcd = self._launch(
@@ -122,7 +130,6 @@ class PatroniCluster(ReplicatedCluster):
             self._launch_patroni(n)
         for n in self.nodes[1:]:
             self.wait_standby(n, 90)
-        return self
 
     def destroy(self):
         for n in self.nodes:

@@ -72,7 +72,7 @@ public:
         net::socket_pair sockets;
         const timeval limit{30, 0};
         ::setsockopt(sockets.peer.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-        w.accept(sockets.ours.release());
+        w.accept(sockets.ours.release(), {});
         fd_ = std::move(sockets.peer);
         std::string packet;
         protocol::message_writer{packet}
