@@ -316,7 +316,8 @@ def test_a_password_is_changed_under_load_and_nobody_notices(home, pooler, role)
 def test_many_logins_of_one_user_are_one_question(home, pooler):
     slow = ("select rolname, rolpassword from pg_catalog.pg_authid, pg_catalog.pg_sleep(2)"
             " where rolname = $1")
-    weir = pooler(home, looking_up(auth_query=slow))
+    weir = pooler(home, looking_up({"limits": {"max_login_clients_per_address": 0}},
+                                   auth_query=slow))
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(Wire(weir.address)) for _ in range(1000)]
         for client in clients:
@@ -327,11 +328,13 @@ def test_many_logins_of_one_user_are_one_question(home, pooler):
 
 def test_what_a_client_sends_does_not_reach_the_question(home, pooler):
     # The password is what the question sees of search_path; PostgreSQL trusts the user.
-    question = "select $1::text, pg_catalog.current_setting('search_path')"
-    weir = pooler(home, looking_up(auth_query=question))
+    question = ("select $1::text, 'md5' || pg_catalog.md5("
+                "pg_catalog.current_setting('search_path') || $1)")
+    weir = pooler(home, looking_up(method="md5", auth_query=question))
     home.execute("create schema if not exists evil", database="postgres")
     assert login(weir, "trust_user", "pg_catalog", search_path="evil",
                  options="-c search_path=evil -c role=boss") != "28P01"
+    assert login(weir, "trust_user", "evil") == "28P01"
     with home.connect("postgres") as direct:
         seen = direct.execute("select distinct application_name, usename from pg_stat_activity"
                               " where application_name = 'pgweir-auth'").fetchall()
@@ -357,11 +360,18 @@ def test_its_connections_count_against_no_pool(home, pooler, databases):
     ("select $1::text, rolname, 1 from pg_catalog.pg_authid limit 1", "two columns"),
     ("select $1::text, rolname::text from pg_catalog.pg_authid", "one row"),
     ("select rolname, rolpassword from pg_catalog.pg_authid where $1 <> '' limit 1", "first column"),
+    ("select usename, passwd from pg_catalog.pg_user where usename = $1", "rolpassword"),
     ("select rolname, rolpassword from nowhere where rolname = $1", "42P01")])
 def test_a_question_that_makes_no_sense_lets_nobody_in(home, pooler, question, reason):
     weir = pooler(home, looking_up(auth_query=question))
     assert login(weir, "app", "app-secret") == "57P03"
     assert re.search(f"auth_query .*{reason}", weir.log())
+
+
+def test_users_are_not_looked_up_without_the_tls_that_servers_must_have(home, pooler):
+    weir = pooler(home, looking_up({"server_tls": {"sslmode": "require"}}))
+    assert login(weir, "app", "app-secret") == "57P03"
+    assert re.search("as boss in database postgres: .*server does not support SSL", weir.log())
 
 
 def test_an_asker_with_a_wrong_password_is_named_in_the_log(home, pooler):

@@ -1,6 +1,10 @@
 // Reading one row of two columns.
 #include "lookup/lookup_answer.hpp"
 
+#include "pgweir/auth/scram_client.hpp"
+#include "pgweir/auth/scram_keys.hpp"
+#include "pgweir/auth/secret_kind.hpp"
+
 #include <string_view>
 #include <utility>
 
@@ -40,7 +44,24 @@ std::variant<found_secret, lookup_failure> read_rows(const std::string& user,
         return refuse("returned a password of more than " + std::to_string(watch::max_cell_size) +
                       " bytes");
     }
-    return found_secret{base::secret{*secret}};
+    // Anything else would be taken for a password in plain text: also "********", which is what
+    // pg_user has for everybody.
+    switch (auth::kind_of(*secret)) {
+        case auth::secret_kind::none: return found_secret{base::secret{}};
+        case auth::secret_kind::md5: return found_secret{base::secret{*secret}};
+        case auth::secret_kind::plain: break;
+        case auth::secret_kind::scram:
+            // Whoever may change his own password chooses how much it costs to check it.
+            if (auth::scram_verifier::parse(*secret)->iterations >
+                auth::scram_client::max_iterations) {
+                return refuse("returned a SCRAM verifier of more than " +
+                              std::to_string(auth::scram_client::max_iterations) + " iterations");
+            }
+            return found_secret{base::secret{*secret}};
+    }
+    return refuse(
+        "must return in its second column what pg_authid.rolpassword holds: a SCRAM "
+        "verifier or an md5 hash");
 }
 
 }  // namespace

@@ -34,6 +34,14 @@ bool user_cache::doubt(const std::string& user, std::uint64_t serial, base::time
     return asking_.emplace(user, now).second;
 }
 
+std::vector<std::string> user_cache::asking() const {
+    std::vector<std::string> all;
+    for (const auto& [user, since] : asking_) {
+        all.push_back(user);
+    }
+    return all;
+}
+
 auth::found_user user_cache::on_found(const std::string& user,
                                       std::optional<base::secret> secret,
                                       base::time_point now) {

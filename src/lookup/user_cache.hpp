@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 namespace pgweir::lookup {
 
@@ -47,6 +48,8 @@ public:
     // A password was refused that was checked with this answer. True: it may have been changed
     // since; ask PostgreSQL as above.
     [[nodiscard]] bool doubt(const std::string& user, std::uint64_t serial, base::time_point now);
+    // Whom a question is due for: asked, and not answered by on_found() or on_failed() yet.
+    [[nodiscard]] std::vector<std::string> asking() const;
     // What PostgreSQL said. `secret`: nothing: there is no such user; empty: it has no password.
     auth::found_user on_found(const std::string& user,
                               std::optional<base::secret> secret,

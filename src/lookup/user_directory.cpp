@@ -21,22 +21,36 @@
 namespace pgweir::lookup {
 namespace {
 
-source_settings settings_of(const config::snapshot& snapshot,
-                            const config::database_settings& database) {
+source_settings settings_of(const config::snapshot& snapshot) {
     const auto& a = snapshot.auth;
     source_settings out;
     out.cache = {a.auth_ttl, a.auth_negative_ttl, a.auth_refresh, a.auth_stale, a.auth_cache_size};
     out.timeout = a.auth_timeout;
     out.connections = a.auth_connections;
-    if (const auto c = snapshot.clusters.find(database.cluster); c != snapshot.clusters.end()) {
-        out.sslmode = c->second.monitor_sslmode;
-        out.sslrootcert = c->second.monitor_sslrootcert;
-    }
     return out;
 }
 
-source_key key_of(const config::database_settings& database, config::auth_query_settings how) {
+config::tls_mode mode_of(const std::string& sslmode) {
+    using enum config::tls_mode;
+    for (const auto m : {disable, allow, prefer, require, verify_ca, verify_full}) {
+        if (sslmode == config::to_string(m)) {
+            return m;
+        }
+    }
+    return verify_full;
+}
+
+source_key key_of(const config::snapshot& snapshot,
+                  const config::database_settings& database,
+                  config::auth_query_settings how) {
     source_key out;
+    out.tls = database.tls;
+    if (const auto c = snapshot.clusters.find(database.cluster); c != snapshot.clusters.end()) {
+        if (const auto m = mode_of(c->second.monitor_sslmode); m > out.tls.sslmode) {
+            out.tls.sslmode = m;
+            out.tls.sslrootcert = c->second.monitor_sslrootcert;
+        }
+    }
     out.cluster = database.cluster;
     if (out.cluster.empty()) {
         out.host = database.host;
@@ -152,8 +166,8 @@ void user_directory::body::apply(const config::snapshot& snapshot) {
         if (!how) {
             continue;
         }
-        const auto key = key_of(database, std::move(*how));
-        const auto settings = settings_of(snapshot, database);
+        const auto key = key_of(snapshot, database, std::move(*how));
+        const auto settings = settings_of(snapshot);
         const auto is_it = [&](const auto& s) { return s != nullptr && s->key() == key; };
         auto at = std::ranges::find_if(sources_, is_it);
         if (at == sources_.end()) {

@@ -26,6 +26,18 @@ std::string label_of(const source_key& k) {
            (k.cluster.empty() ? k.host + ":" + std::to_string(k.port) : "cluster " + k.cluster);
 }
 
+// `any`: how libpq calls the one beyond which there is none.
+std::string libpq_name(config::tls_version v, const char* any) {
+    switch (v) {
+        case config::tls_version::any: break;
+        case config::tls_version::tls_1_0: return "TLSv1";
+        case config::tls_version::tls_1_1: return "TLSv1.1";
+        case config::tls_version::tls_1_2: return "TLSv1.2";
+        case config::tls_version::tls_1_3: return "TLSv1.3";
+    }
+    return any;
+}
+
 }  // namespace
 
 // One connection: where it leads, and what it is being asked.
@@ -114,6 +126,8 @@ void user_source::link::connect_next() {
 watch::postgres_link::parameters user_source::link::parameters(const std::string& address) const {
     const std::string nowhere = "/nonexistent";
     const auto& s = of_.settings_;
+    const auto& tls = of_.key_.tls;
+    const auto file = [&](const std::string& path) { return path.empty() ? nowhere : path; };
     watch::postgres_link::parameters out{
         {"host", place_.host},
         {"port", std::to_string(place_.port)},
@@ -129,13 +143,14 @@ watch::postgres_link::parameters user_source::link::parameters(const std::string
         // pg_catalog can put another in front of it.
         {"options",
          "-c search_path=pg_catalog -c statement_timeout=" + std::to_string(s.timeout.count())},
-        {"sslmode", s.sslmode},
-        {"sslrootcert", s.sslrootcert.empty() ? nowhere : s.sslrootcert},
-        {"sslcert", nowhere},
-        {"sslkey", nowhere},
-        {"sslcrl", nowhere},
+        {"sslmode", config::to_string(tls.sslmode)},
+        {"sslrootcert", file(tls.sslrootcert)},
+        {"sslcert", file(tls.sslcert)},
+        {"sslkey", file(tls.sslkey)},
+        {"sslcrl", file(tls.sslcrl)},
         {"sslcrldir", nowhere},
-        {"ssl_min_protocol_version", "TLSv1.2"},
+        {"ssl_min_protocol_version", libpq_name(tls.ssl_min_protocol_version, "TLSv1")},
+        {"ssl_max_protocol_version", libpq_name(tls.ssl_max_protocol_version, "TLSv1.3")},
         {"gssencmode", "disable"},
         {"channel_binding", "prefer"},
         {"target_session_attrs", "any"},
@@ -260,7 +275,7 @@ void user_source::configure(const source_settings& settings) {
     for (unsigned i = 0; i < settings_.connections; ++i) {
         links_.push_back(std::make_unique<link>(*this));
     }
-    for (const auto& [user, all] : waiting_) {
+    for (const auto& user : cache_.asking()) {
         queue_.push_back({user, steady::now() + settings_.timeout});
     }
     pump();

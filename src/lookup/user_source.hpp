@@ -26,11 +26,13 @@ struct source_key {
     std::string host;
     std::uint16_t port = 0;
     config::auth_query_settings how;
+    config::server_tls_settings
+        tls;  // of the database; with a cluster no weaker than the monitor's
 
     [[nodiscard]] bool operator==(const source_key& o) const {
         return cluster == o.cluster && host == o.host && port == o.port && how.user == o.how.user &&
                how.password == o.how.password && how.query == o.how.query &&
-               how.database == o.how.database;
+               how.database == o.how.database && tls == o.tls;
     }
 };
 
@@ -39,8 +41,6 @@ struct source_settings {
     cache_settings cache;
     std::chrono::milliseconds timeout{5'000};
     unsigned connections = 2;
-    std::string sslmode = "prefer";  // as libpq's
-    std::string sslrootcert;         // likewise; empty: none
     friend bool operator==(const source_settings&, const source_settings&) = default;
 };
 

@@ -15,6 +15,10 @@ static_assert(loop::sealed_size >= engine::record_size + engine::record_overhead
 // Room that is left for plain text of records that were begun earlier.
 constexpr std::size_t spare = engine::record_size;
 
+// How much may wait to be sent when TLS itself wants to say something more. RFC 8446,
+// section 4.6.3.
+constexpr std::size_t most_unread = 256 * 1024;
+
 }  // namespace
 
 channel::input channel::receive() {
@@ -47,9 +51,13 @@ channel::input channel::receive_tls(std::span<char> scratch, std::size_t kept) {
         status = r.status;
     }
     const auto got = tls_->decrypt(received, scratch.subspan(kept));
-    // An alert, or the answer to a KeyUpdate. That the connection broke shows by itself.
-    (void)send_tls_output();
-    if (got.then != engine::condition::open) {
+    // An alert, or the answer to a KeyUpdate. That the connection broke shows by itself. Who makes
+    // us say more and more of it, and reads nothing, is not waited for.
+    const bool is_flooded = tls_->has_output() && out_.size() > most_unread;
+    if (!is_flooded) {
+        (void)send_tls_output();
+    }
+    if (got.then != engine::condition::open || is_flooded) {
         status = io_status::closed;
     } else if (status != io_status::closed) {
         status = got.size == 0 ? io_status::would_block : io_status::ok;

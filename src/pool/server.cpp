@@ -357,6 +357,9 @@ void server::read_login() {
             auto step = startup_->on_message(
                 f.type, data.substr(protocol::header_size, f.size - protocol::header_size));
             data.remove_prefix(f.size);
+            if (step.what == server_startup::step::kind::send) {
+                securing_->choice.settle();  // what was said over TLS is not said again without
+            }
             if (step.what == server_startup::step::kind::ready) {
                 if (!data.empty()) {
                     return fail_login(unreachable(*target_, "not a PostgreSQL server"));

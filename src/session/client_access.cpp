@@ -54,6 +54,7 @@ std::vector<auth::interface_address> own_addresses() {
 bool client::choose_rule() {
     const auto& snapshot = home_.snapshot();
     if (snapshot.auth.method != config::login_method::hba) {
+        login_->method = method_of(snapshot.auth.method);
         return true;
     }
     const auto& startup = login_->startup;
@@ -175,8 +176,7 @@ void client::on_identified(const std::string& name, const std::string& error) tr
 }
 
 auth::method client::login_method() const noexcept {
-    return login_->rule == nullptr ? method_of(home_.snapshot().auth.method)
-                                   : method_of(login_->rule->method);
+    return login_->rule == nullptr ? login_->method : method_of(login_->rule->method);
 }
 
 void client::refuse_login(const auth::refusal& why, std::string hint) {

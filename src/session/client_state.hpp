@@ -24,6 +24,7 @@ struct client::login {
     // With auth.method hba: the rules that this login goes by, to its end, and the one for it.
     std::shared_ptr<const auth::access_rules> access;
     const auth::hba_rule* rule = nullptr;
+    auth::method method = auth::method::scram_sha_256;  // of this login, to its end
     std::optional<auth::found_user> found;  // of a user whom the configuration does not name
     config::access_target target = config::access_target::primary;
     std::string out;  // complete messages that may wait for the next write

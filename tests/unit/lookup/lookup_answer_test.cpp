@@ -1,6 +1,8 @@
 // What auth_query may answer, and what is said of anything else.
 #include "lookup/lookup_answer.hpp"
 
+#include "pgweir/auth/scram_keys.hpp"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -32,8 +34,26 @@ lookup_failure failure(const char* sqlstate) {
 }
 
 TEST(lookup_answer, is_the_user_and_its_secret) {
-    const auto out = std::get<found_secret>(read({{"ann", "SCRAM-SHA-256$..."}}));
-    EXPECT_EQ(out->reveal(), "SCRAM-SHA-256$...");
+    const auto verifier = auth::make_scram_verifier("pencil", "0123456789abcdef", 1).to_string();
+    const auto out = std::get<found_secret>(read({{"ann", verifier}}));
+    EXPECT_EQ(out->reveal(), verifier);
+}
+
+TEST(lookup_answer, may_be_an_md5_hash) {
+    const std::string hash = "md5" + std::string(32, 'a');
+    EXPECT_EQ(std::get<found_secret>(read({{"ann", hash}}))->reveal(), hash);
+}
+
+TEST(lookup_answer, is_never_a_password_in_plain_text) {
+    for (const auto* text : {"********", "pencil", "md5abc", "SCRAM-SHA-256$4096:c2FsdA==$cut"}) {
+        EXPECT_THAT(problem({{"ann", text}}), HasSubstr("rolpassword")) << text;
+    }
+}
+
+TEST(lookup_answer, must_not_cost_more_to_check_than_a_server_may_ask_for) {
+    auto costly = auth::make_scram_verifier("pencil", "0123456789abcdef", 1);
+    costly.iterations = 2'000'000'000;
+    EXPECT_THAT(problem({{"ann", costly.to_string()}}), HasSubstr("iterations"));
 }
 
 TEST(lookup_answer, without_a_row_means_that_there_is_no_such_user) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 namespace pgweir::lookup {
 namespace {
@@ -44,6 +45,16 @@ TEST_F(user_cache_test, asks_once_however_many_wait) {
     EXPECT_EQ(find("ann"), need::ask);
     EXPECT_EQ(find("ann"), need::wait);
     EXPECT_EQ(find("ann"), need::wait);
+}
+
+TEST_F(user_cache_test, knows_whom_a_question_is_due_for) {
+    const auto found = learn("ann");
+    learn("bob");
+    now_ += 2s;
+    EXPECT_TRUE(cache_.doubt("ann", found.serial, now_));
+    EXPECT_EQ(cache_.asking(), std::vector<std::string>{"ann"});
+    (void)cache_.on_failed("ann", now_);
+    EXPECT_TRUE(cache_.asking().empty());
 }
 
 TEST_F(user_cache_test, asks_for_each_user) {
