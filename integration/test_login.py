@@ -481,9 +481,10 @@ def test_half_open_logins_do_not_keep_logged_in_clients_from_working(cluster, po
 
 def test_clients_whose_server_is_down_leave_room_for_other_logins(own_cluster, pooler):
     own_cluster.stop()
-    weir = pooler(own_cluster, {"limits": {"max_login_clients": 2}, "auth": {"method": "trust"}})
+    # One that waits to be read, the console's, and those of before that have just closed.
+    weir = pooler(own_cluster, {"limits": {"max_login_clients": 4}, "auth": {"method": "trust"}})
     held = []
-    for number in range(5):
+    for number in range(10):
         held.append(weir.wire().send(wire.startup({"user": "app", "database": "shop"})))
         until(lambda: (weir.pool() or {}).get("cl_waiting") == number + 1,  # noqa: B023
               what="another waiting client")
