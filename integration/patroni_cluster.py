@@ -4,7 +4,6 @@ etcd that they agree by, all on loopback."""
 import json
 import os
 import shutil
-import signal
 import subprocess
 from pathlib import Path
 
@@ -163,13 +162,6 @@ class PatroniCluster(ReplicatedCluster):
                        check=True, stdin=subprocess.DEVNULL, env=self._environment,
                        cwd=self.folder, timeout=90, **as_user(self._user))
         until(lambda: self.primaries() == [n], 60, f"n{n} as the only primary")
-
-    def freeze_store(self):
-        """etcd does not answer: no Patroni can know that it still leads."""
-        self._etcd.send_signal(signal.SIGSTOP)
-
-    def thaw_store(self):
-        self._etcd.send_signal(signal.SIGCONT)
 
     def is_running(self, n):
         return postmaster_of(self._data(n)) is not None

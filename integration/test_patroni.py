@@ -1,12 +1,10 @@
 """Failover by a real Patroni and etcd: pgweir follows whoever holds the leader's lock."""
 
 import itertools
-from types import SimpleNamespace
 
 import pytest
 
 import patroni_cluster
-import wire
 from cluster import until
 from failover_scene import LONG, Account, Load, Scene, Stage
 from patroni_cluster import PatroniCluster
@@ -85,24 +83,3 @@ def test_a_switchover_by_patronictl_is_no_error(scene):
     account.judge("idle", (number,), idle.query(INSERT.format(number)))
     assert account.errors() == {}
     assert here.rows(winner)[-1] == (number, winner)
-
-
-def test_nothing_is_written_while_no_patroni_knows_that_it_leads(scene):
-    here = scene()
-    nodes, account = here.nodes, Account()
-    client = here.wire()
-    client.value("select 1")
-    position = here.position()
-    nodes.freeze_store()
-    try:
-        # Patroni demotes a leader that cannot renew its lock.
-        until(lambda: nodes.primaries() == [], LONG, "no primary")
-        here.wait_said("writes wait", since=position)
-        number = account.next_id()
-        client.send(wire.query(INSERT.format(number)))
-    finally:
-        nodes.thaw_store()
-    account.judge("client", (number,), client.outcome())
-    assert account.errors() == {}
-    story = SimpleNamespace(rows=here.rows(nodes.wait_primary()))
-    assert [i for i, _ in story.rows] == [number]

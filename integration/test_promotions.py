@@ -127,6 +127,8 @@ def twins(stage, lasting_pooler, base):
         with here.weir.console() as console:
             console.execute(f"FORCE PRIMARY n{chosen}")
         here.wait_said(rf"writes go to n{chosen}")
+        # The client's worker hears of it a moment later.
+        until(lambda: wire.told(client.query("SELECT 1")) == ([], "I"), LONG, "the client served")
         done = account.next_id()
         frames = client.query(INSERT.format(done))
         account.judge("client", (done,), frames)

@@ -238,14 +238,14 @@ void user_source::link::check_deadline(base::time_point now) {
 user_source::user_source(boost::asio::io_context& io,
                          watch::name_lookup& names,
                          source_key key,
-                         source_settings settings,
+                         const source_settings& settings,
                          std::shared_ptr<cluster::board> board,
                          std::uint64_t& serials)
     : io_{io},
       names_{names},
       key_{std::move(key)},
       label_{label_of(key_)},
-      settings_{std::move(settings)},
+      settings_{settings},
       board_{std::move(board)},
       cache_{settings_.cache, serials},
       timer_{io} {

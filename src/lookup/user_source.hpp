@@ -54,7 +54,7 @@ public:
     user_source(boost::asio::io_context& io,
                 watch::name_lookup& names,
                 source_key key,
-                source_settings settings,
+                const source_settings& settings,
                 std::shared_ptr<cluster::board> board,
                 std::uint64_t& serials);
     // Who waits is told that PostgreSQL could not be asked.

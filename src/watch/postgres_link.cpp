@@ -80,6 +80,7 @@ void postgres_link::ask(const std::string& sql) {
 
 void postgres_link::ask(const std::string& sql, const std::vector<std::string>& arguments) {
     std::vector<const char*> values;
+    values.reserve(arguments.size());
     for (const auto& a : arguments) {
         values.push_back(a.c_str());
     }

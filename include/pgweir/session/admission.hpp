@@ -42,12 +42,11 @@ public:
     class ticket {
     public:
         ticket() = default;
-        ticket(ticket&& o) noexcept
-            : home_{std::exchange(o.home_, nullptr)}, from_{std::move(o.from_)} {}
+        ticket(ticket&& o) noexcept : home_{std::exchange(o.home_, nullptr)}, from_{o.from_} {}
         ticket& operator=(ticket&& o) noexcept {
             give_back();
             home_ = std::exchange(o.home_, nullptr);
-            from_ = std::move(o.from_);
+            from_ = o.from_;
             return *this;
         }
         ~ticket() { give_back(); }
