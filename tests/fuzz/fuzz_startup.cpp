@@ -31,8 +31,8 @@ void check(const startup_message& m, std::size_t size) {
     }
     require(bytes < size);
     std::string out;
-    append_negotiate_version(out, m.protocol_options);
-    require(pgweir::base::load_be32(out.data() + 1) + 1 == out.size());
+    append_negotiate_version(out, m.minor, m.protocol_options);
+    require(out.empty() || pgweir::base::load_be32(out.data() + 1) + 1 == out.size());
 }
 
 void check_options(std::string_view text) {
