@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import signal
+import struct
 import subprocess
 import time
 from pathlib import Path
@@ -207,6 +208,21 @@ class Pooler:
             wire.login(user, database, password or ROLES.get(user, ("", ""))[1], **params)
             assert wire.login_error is None, wire.login_error
         return wire
+
+    def conversation(self, user, database, password):
+        """What an unauthenticated client learns, with nonces, salts and its own names taken out."""
+        with self.wire() as client:
+            client.login(user, database, password)
+            seen = []
+            for frame in client.welcome:
+                body = frame.body
+                if frame.type == "R" and body[:4] == struct.pack("!i", 11):
+                    parts = dict(p.split(b"=", 1) for p in body[4:].split(b","))
+                    body = b"r:%d s:%d i=%s" % (len(parts[b"r"]), len(parts[b"s"]), parts[b"i"])
+                elif frame.type == "R" and body[:4] == struct.pack("!i", 5):
+                    body = body[:4]
+                seen.append((frame.type, body.replace(user.encode(), b"USER")))
+            return seen
 
     def dsn(self, user="app", database="shop", password=None):
         secrets = {**{r: p for r, (_, p) in ROLES.items()},

@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import struct
 import subprocess
 import threading
 import time
@@ -170,22 +169,6 @@ def test_a_reload_ends_look_ups(home, pooler):
 # --- nobody can tell who exists ------------------------------------------------------------------
 
 
-def conversation(weir, user, password="wrong"):
-    """What an unauthenticated client learns, with nonces, salts and its own names taken out."""
-    with weir.wire() as client:
-        client.login(user, "shop", password)
-        seen = []
-        for frame in client.welcome:
-            body = frame.body
-            if frame.type == "R" and body[:4] == struct.pack("!i", 11):
-                parts = dict(p.split(b"=", 1) for p in body[4:].split(b","))
-                body = b"r:%d s:%d i=%s" % (len(parts[b"r"]), len(parts[b"s"]), parts[b"i"])
-            elif frame.type == "R" and body[:4] == struct.pack("!i", 5):
-                body = body[:4]
-            seen.append((frame.type, body.replace(user.encode(), b"USER")))
-        return seen
-
-
 def salt_of(weir, user):
     with weir.wire() as client:
         client.login(user, "shop", "wrong")
@@ -198,14 +181,15 @@ def test_an_unknown_user_looks_like_a_wrong_password(home, pooler, role, method,
     weir = pooler(home, looking_up(method=method))
     role("login password 'x' valid until '2001-01-01'", "expired")
     role("login password null", "without")
-    known = conversation(weir, "app")
-    assert conversation(weir, nobody) == known
+    known = weir.conversation("app", "shop", "wrong")
+    assert weir.conversation(nobody, "shop", "wrong") == known
 
 
 def test_an_unknown_user_has_the_iteration_count_of_most(home, pooler, role):
     weir = pooler(home, looking_up())
-    known = conversation(weir, role(f"login password '{verifier('x', iterations=5000)}'"))
-    assert conversation(weir, "nobody") == known
+    name = role(f"login password '{verifier('x', iterations=5000)}'")
+    known = weir.conversation(name, "shop", "wrong")
+    assert weir.conversation("nobody", "shop", "wrong") == known
 
 
 def test_a_mock_salt_outlives_a_restart(home, pooler, base):

@@ -246,19 +246,28 @@ def test_a_second_request_within_tls_is_no_startup_packet(weir, authority):
         assert wire.fields(spoken(sock).drain()[0])["C"] == "0A000"
 
 
-def test_a_handshake_may_come_byte_by_byte(weir, authority):
-    sock = asked(weir)
+def shake_hands(sock, authority, send):
+    """A handshake whose bytes `send(bytes)` sends; the TLS object, and what it has to say last."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = trusting(authority).wrap_bio(incoming, outgoing, server_hostname="localhost")
     while True:
         try:
             client.do_handshake()
-            break
+            return client, outgoing.read()
         except ssl.SSLWantReadError:
-            for byte in outgoing.read():
-                sock.sendall(bytes([byte]))
+            send(outgoing.read())
             incoming.write(sock.recv(65536))
+
+
+def test_a_handshake_may_come_byte_by_byte(weir, authority):
+    sock = asked(weir)
+
+    def send(data):
+        for byte in data:
+            sock.sendall(bytes([byte]))
+
+    client, _ = shake_hands(sock, authority, send)
     assert client.version() == "TLSv1.3"
     sock.close()
 
@@ -278,17 +287,8 @@ def test_a_client_that_leaves_in_the_handshake_is_forgotten(weir):
 
 def test_garbage_within_tls_ends_that_connection_only(weir, authority):
     sock = asked(weir)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = trusting(authority).wrap_bio(incoming, outgoing, server_hostname="localhost")
-    while True:
-        try:
-            client.do_handshake()
-            break
-        except ssl.SSLWantReadError:
-            sock.sendall(outgoing.read())
-            incoming.write(sock.recv(65536))
-    sock.sendall(outgoing.read())
+    _, last = shake_hands(sock, authority, sock.sendall)
+    sock.sendall(last)
     sock.sendall(b"\x17\x03\x03\x00\x20" + b"x" * 32)
     assert spoken(sock).raw_until_closed()[:1] in (b"", b"\x17", b"\x15")
     assert kind_of(weir, sslmode="require") == ENCRYPTED

@@ -161,13 +161,13 @@ void user_directory::body::run() {
 void user_directory::body::apply(const config::snapshot& snapshot) {
     auto before = std::exchange(sources_, {});
     by_section_.clear();
+    const auto settings = settings_of(snapshot);
     for (const auto& [name, database] : snapshot.databases) {
         auto how = config::find_auth_query(snapshot, database);
         if (!how) {
             continue;
         }
         const auto key = key_of(snapshot, database, std::move(*how));
-        const auto settings = settings_of(snapshot);
         const auto is_it = [&](const auto& s) { return s != nullptr && s->key() == key; };
         auto at = std::ranges::find_if(sources_, is_it);
         if (at == sources_.end()) {

@@ -4,7 +4,6 @@
 #include "pgweir/base/byte_order.hpp"
 
 #include <algorithm>
-#include <cstring>
 #include <netinet/in.h>
 
 namespace pgweir::session {

@@ -183,12 +183,15 @@ void client::on_encryption_request(bool is_ssl) {
 
 // --- TLS
 
-bool client::is_local() const { return net::local_of(channel_.stream().fd()).host == "unix"; }
+bool client::comes_by_unix_socket() const {
+    return net::local_of(channel_.stream().fd()).host == "unix";
+}
 
 // What this connection may still be secured with; null: nothing.
 tls::context_ptr client::offered_tls() const {
     auto context = home_.all().pools.tls.for_clients();
-    return context == nullptr || channel_.security() != nullptr || is_local() ? nullptr : context;
+    return context == nullptr || channel_.security() != nullptr || comes_by_unix_socket() ? nullptr
+                                                                                          : context;
 }
 
 // Bytes that are kept are its first ones.
@@ -241,7 +244,8 @@ void client::on_secured() {
 // is not, and has been refused.
 bool client::refuse_plain_text() {
     const auto mode = home_.snapshot().client_tls.mode;
-    if (mode < config::tls_mode::require || channel_.security() != nullptr || is_local()) {
+    if (mode < config::tls_mode::require || channel_.security() != nullptr ||
+        comes_by_unix_socket()) {
         return false;
     }
     const auto& startup = login_->startup;
@@ -356,7 +360,7 @@ void client::log_in() {
     const auto* user = snapshot.find_user(startup.user);
     const auto* database = snapshot.find_database(startup.database);
     if (user == nullptr && database != nullptr && config::has_auth_query(snapshot, *database) &&
-        all.look_up_user && !is_local(startup.database)) {
+        all.look_up_user && !asks_for_console(startup.database)) {
         return look_up();
     }
     auth::credentials who;
@@ -369,7 +373,7 @@ void client::log_in() {
     authenticate(std::move(who));
 }
 
-bool client::is_local(const std::string& database) const {
+bool client::asks_for_console(const std::string& database) const {
     const auto* services = home_.all().services;
     return services != nullptr && services->serves(database);
 }
@@ -526,7 +530,7 @@ void client::on_authenticated() {
     remember_proof();
     // Who is known may wait for a server without keeping others, such as cancel requests, out.
     in_login_.give_back();
-    if (is_local(startup.database)) {
+    if (asks_for_console(startup.database)) {
         return open_local(user->console);
     }
     if (database == nullptr) {

@@ -91,7 +91,7 @@ private:
     void read_startup();
     void on_startup(protocol::startup_packet packet);
     void on_encryption_request(bool is_ssl);
-    [[nodiscard]] bool is_local() const;
+    [[nodiscard]] bool comes_by_unix_socket() const;
     [[nodiscard]] tls::context_ptr offered_tls() const;
     void begin_tls(tls::context_ptr context);
     void pump_handshake();
@@ -101,7 +101,7 @@ private:
     bool move_home(protocol::startup_message& m);
     void begin_login(protocol::startup_message m);
     void log_in();
-    [[nodiscard]] bool is_local(const std::string& database) const;
+    [[nodiscard]] bool asks_for_console(const std::string& database) const;
     void look_up();
     void on_looked_up(const std::optional<auth::found_user>& found);
     void authenticate(auth::credentials who);
