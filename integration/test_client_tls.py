@@ -15,6 +15,7 @@ import pytest
 import wire
 from certificates import Authority, replace
 from cluster import ROLES, until
+from middleman import Middleman
 
 PASSWORD = ROLES["app"][1]
 PLAIN, ENCRYPTED = "plain", "encrypted"
@@ -131,6 +132,91 @@ def test_a_version_below_the_minimum_is_refused(pooler, cluster, identity):
 
 def test_scram_is_bound_to_the_certificate(weir):
     assert kind_of(weir, sslmode="require", channel_binding="require") == ENCRYPTED
+
+
+def bound(identity, policy="require", **more):
+    return tls(identity, channel_binding=policy, **more)
+
+
+@pytest.mark.parametrize("wish", ["prefer", "require"])
+def test_a_login_that_is_bound_gets_in_where_that_is_required(pooler, cluster, identity, wish):
+    weir = pooler(cluster, bound(identity))
+    assert kind_of(weir, sslmode="require", channel_binding=wish) == ENCRYPTED
+
+
+def test_nothing_but_bound_logins_is_offered_where_that_is_required(pooler, cluster, identity,
+                                                                   authority):
+    weir = pooler(cluster, bound(identity))
+    with trusting(authority).wrap_socket(asked(weir), server_hostname="localhost") as sock:
+        sock.sendall(wire.startup({"user": "app", "database": "shop"}))
+        offer = spoken(sock).read()
+    assert offer.body[4:] == b"SCRAM-SHA-256-PLUS\0\0"
+
+
+UNBOUND = "connection requires channel binding"
+
+
+def test_a_login_without_tls_is_refused_where_binding_is_required(pooler, cluster, identity):
+    weir = pooler(cluster, bound(identity))
+    with pytest.raises(psycopg.OperationalError, match=UNBOUND):
+        weir.connect(sslmode="disable")
+
+
+def test_md5_is_refused_where_binding_is_required(pooler, cluster, identity):
+    weir = pooler(cluster, {**bound(identity), "auth": {"method": "md5"}})
+    with pytest.raises(psycopg.OperationalError, match=UNBOUND):
+        weir.connect(sslmode="require")
+
+
+@pytest.fixture
+def by_rules(pooler, cluster, identity, authority, base):
+    """A pgweir where binding is required, and whose rules let `app` in by a certificate and `other`
+    by nothing."""
+    rules = base / "bound_hba.conf"
+    rules.write_text("hostssl all app all cert\nhost all other all trust\n", encoding="ascii")
+    return pooler(cluster, {**bound(identity, ca=authority.file),
+                            "auth": {"method": "hba", "hba_file": str(rules)}})
+
+
+def test_a_certificate_of_the_user_gets_in_where_binding_is_required(by_rules, authority):
+    assert kind_of(by_rules, sslmode="require", **shown(authority.issue("app"))) == ENCRYPTED
+
+
+def test_nobody_is_trusted_where_binding_is_required(by_rules):
+    with pytest.raises(psycopg.OperationalError, match=UNBOUND):
+        by_rules.connect("other", sslmode="require", sslcert="/nowhere")
+
+
+def test_a_unix_socket_needs_no_binding(pooler, cluster, identity, base):
+    weir = pooler(cluster, {**bound(identity), "listen": {"unix_socket_dir": str(base)}})
+    with wire.Wire(f"{base}/.s.PGSQL.{weir.port}") as client:
+        client.login("app", "shop", PASSWORD)
+        assert client.login_error is None
+
+
+def test_binding_is_not_offered_where_it_is_switched_off(pooler, cluster, identity):
+    weir = pooler(cluster, bound(identity, "disable"))
+    with pytest.raises(psycopg.OperationalError, match="did not offer an authentication method"):
+        weir.connect(sslmode="require", channel_binding="require")
+    assert kind_of(weir, sslmode="require") == ENCRYPTED
+
+
+@pytest.mark.parametrize("policy", ["prefer", "require"])
+def test_who_sits_between_cannot_pass_a_login_on(pooler, cluster, identity, stranger, policy):
+    weir = pooler(cluster, bound(identity, policy))
+    middleman = Middleman(weir.address, stranger)
+    with pytest.raises(psycopg.OperationalError, match="SCRAM channel binding check failed"):
+        psycopg.connect(**{**weir.dsn(), "port": middleman.port}, sslmode="require").close()
+    middleman.close()
+
+
+def test_without_binding_nobody_notices_who_sits_between(pooler, cluster, identity, stranger):
+    weir = pooler(cluster, bound(identity, "disable"))
+    middleman = Middleman(weir.address, stranger)
+    with psycopg.connect(**{**weir.dsn(), "port": middleman.port}, sslmode="require") as client:
+        assert client.execute("SELECT 'a secret'").fetchone() == ("a secret",)
+    assert b"a secret" in middleman.heard
+    middleman.close()
 
 
 def test_psql_gets_in(weir, authority):

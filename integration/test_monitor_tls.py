@@ -1,5 +1,5 @@
-"""How the monitor meets a PostgreSQL with and without TLS: what [cluster.NAME.monitor] sslmode and
-sslrootcert do."""
+"""How the monitor meets a PostgreSQL with and without TLS: what [cluster.NAME.monitor] sslmode,
+sslrootcert and channel_binding do."""
 
 import shutil
 import subprocess
@@ -132,3 +132,15 @@ def test_a_reload_makes_the_connection_anew(encrypted, watch):
     weir.change({"cluster": {"main": {"monitor": {"sslmode": "require"}}}})
     until(lambda: is_encrypted(encrypted), what="an encrypted connection")
     served(weir)
+
+
+def test_the_monitor_logs_in_bound_to_the_certificate_where_that_is_required(encrypted, watch):
+    served(watch(encrypted, sslmode="require", channel_binding="require"))
+    assert is_encrypted(encrypted)
+
+
+def test_a_server_without_the_binding_that_is_required_proves_no_primary(own_cluster, watch):
+    weir = watch(own_cluster, channel_binding="require")
+    why = "channel binding required, but SSL not in use"
+    until(lambda: why in weir.log(), what=f"'{why}' in the log")
+    assert weir.show("CLUSTERS")[0]["writes"] == "hold"

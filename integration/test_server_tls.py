@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 from certificates import Authority
-from cluster import Cluster, until, unprivileged_user
+from cluster import ROLES, Cluster, until, unprivileged_user
 from installs import WANTED, find
+from middleman import Middleman
 
 PLAIN, ENCRYPTED = "plain", "encrypted"
 CANCEL = struct.pack("!i", 80877102)
@@ -196,6 +197,72 @@ def test_many_clients_share_servers_over_tls(pooler, encrypted):
     for thread in threads:
         thread.join()
     assert not problems
+
+
+# --- channel binding
+
+
+@pytest.mark.parametrize("policy", ["disable", "prefer", "require"])
+def test_a_server_that_binds_scram_to_its_certificate_is_logged_in_to(pooler, encrypted, policy):
+    assert kind_of(pooler(encrypted, tls("require", channel_binding=policy))) == ENCRYPTED
+
+
+@pytest.mark.parametrize("sslmode", ["prefer", "require"])  # and not tried again without TLS
+def test_a_server_that_asks_for_another_method_is_not_where_binding_is_required(pooler, encrypted,
+                                                                                sslmode):
+    weir = pooler(encrypted, {**tls(sslmode, channel_binding="require"), **HASTY})
+    assert ("channel binding required but not supported by server's authentication request"
+            in problem_of(weir, "md5_user"))
+
+
+def test_a_server_that_asks_for_nothing_is_not_where_binding_is_required(pooler, encrypted,
+                                                                        authority):
+    own = authority.issue("trust_user")
+    weir = pooler(encrypted, {**tls("require", channel_binding="require", sslcert=own.certificate,
+                                    sslkey=own.key), **HASTY})
+    assert ("channel binding required, but server authenticated client without channel binding"
+            in problem_of(weir, "trust_user"))
+
+
+def test_a_server_without_tls_is_not_where_binding_is_required(pooler, cluster):
+    weir = pooler(cluster, {**tls("prefer", channel_binding="require"), **HASTY})
+    assert "channel binding required, but SSL not in use" in problem_of(weir)
+
+
+@pytest.fixture
+def middleman(encrypted, stranger):
+    made = Middleman(encrypted.address, stranger.issue("postgres"))
+    yield made
+    made.close()
+
+
+def through(middleman, policy):
+    return {"database": {"shop": {"port": middleman.port, "tls": {
+        "sslmode": "require", "channel_binding": policy}}}, **HASTY}
+
+
+def test_without_binding_nobody_notices_who_sits_between(pooler, encrypted, middleman):
+    assert kind_of(pooler(encrypted, through(middleman, "disable"))) == ENCRYPTED
+
+
+@pytest.mark.parametrize("policy", ["prefer", "require"])
+def test_who_sits_between_cannot_pass_a_login_on(pooler, encrypted, middleman, policy):
+    weir = pooler(encrypted, through(middleman, policy))
+    assert "SCRAM channel binding check failed" in problem_of(weir)
+
+
+ASKING = {"auth": {"auth_user": "boss", "auth_password": ROLES["boss"][1]}, "user": {"other": None}}
+
+
+def test_users_are_looked_up_where_binding_is_required(pooler, encrypted):
+    weir = pooler(encrypted, {**tls("require", channel_binding="require"), **ASKING})
+    assert kind_of(weir, "other") == ENCRYPTED
+
+
+def test_users_are_not_looked_up_without_the_binding_that_is_required(pooler, cluster):
+    weir = pooler(cluster, {**tls("prefer", channel_binding="require"), **ASKING})
+    assert "cannot be looked up" in problem_of(weir, "other")
+    assert "channel binding required, but SSL not in use" in weir.log()
 
 
 # --- nothing goes unencrypted

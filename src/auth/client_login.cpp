@@ -45,7 +45,8 @@ client_login::step client_login::start() {
     const bool is_scram = how_ == method::scram_sha_256 || (how_ == method::md5 && has_verifier);
     if (channel_.policy == binding_policy::require && !(is_scram && channel_.can_bind())) {
         return refuse("28000", "connection requires channel binding",
-                      "Only SCRAM-SHA-256-PLUS over TLS is accepted here.");
+                      "Only SCRAM-SHA-256-PLUS over TLS is accepted here: see "
+                      "client_tls.channel_binding of pgweir.");
     }
     switch (how_) {
         case method::trust:

@@ -14,6 +14,10 @@ namespace {
 
 constexpr std::size_t max_body = 65535;
 
+// In libpq's words, as the other refusals for want of channel binding.
+constexpr const char* unbound_method =
+    "channel binding required but not supported by server's authentication request";
+
 // AuthenticationSASL: names, each NUL-terminated, an empty one at the end and nothing behind it.
 bool offers(std::string_view mechanisms, std::string_view wanted) {
     bool found = false;
@@ -72,7 +76,8 @@ server_login::step server_login::on_authentication(std::string_view body) {
 
 server_login::step server_login::on_ok() {
     if (must_bind()) {
-        return fail_unbound();
+        return fail_unbound(
+            "channel binding required, but server authenticated client without channel binding");
     }
     if (state_ == state::start || state_ == state::answered) {
         state_ = state::done;
@@ -89,7 +94,7 @@ server_login::step server_login::on_cleartext() {
         return fail("the server asks for a second password");
     }
     if (must_bind()) {
-        return fail_unbound();
+        return fail_unbound(unbound_method);
     }
     if (kind_of(who_.password) != secret_kind::plain) {
         return fail_without_password("a cleartext password");
@@ -102,7 +107,7 @@ server_login::step server_login::on_md5(std::string_view salt) {
         return fail("the server asks for a second password");
     }
     if (must_bind()) {
-        return fail_unbound();
+        return fail_unbound(unbound_method);
     }
     if (salt.size() != 4) {
         return fail("the server sent a malformed authentication request");
@@ -131,7 +136,11 @@ server_login::step server_login::on_sasl(std::string_view mechanisms) {
     }
     is_bound_ = has_plus && channel_.can_bind();
     if (must_bind()) {
-        return fail_unbound();
+        return fail_unbound(!channel_.is_encrypted ? "channel binding required, but SSL not in use"
+                            : has_plus
+                                ? "could not determine server certificate signature algorithm"
+                                : "channel binding is required, but server did not offer an "
+                                  "authentication method that supports channel binding");
     }
     if (!is_bound_ && !offers(mechanisms, scram_mechanism)) {
         return fail("the server offers no SASL mechanism that pgweir supports (SCRAM-SHA-256)");
@@ -212,8 +221,8 @@ server_login::step server_login::fail(std::string message, std::string hint) {
     return {step::kind::failed, {}};
 }
 
-server_login::step server_login::fail_unbound() {
-    return fail("channel binding is required, and the server does not do it",
+server_login::step server_login::fail_unbound(std::string message) {
+    return fail(std::move(message),
                 channel_.is_encrypted
                     ? "The server needs password_encryption = scram-sha-256 and a scram-sha-256 "
                       "line in its pg_hba.conf; or set channel_binding = \"prefer\"."

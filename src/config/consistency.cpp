@@ -204,6 +204,25 @@ void check_users(const snapshot& read, section_reader& reader) {
     }
 }
 
+// Where nobody could log in with channel binding, though nobody may without.
+void check_client_binding(const snapshot& read, section_reader& reader) {
+    if (read.client_tls.channel_binding != auth::binding_policy::require) {
+        return;
+    }
+    if (read.client_tls.mode == tls_mode::disable && !read.listen.addresses.empty()) {
+        reader.complain_about("client_tls.channel_binding",
+                              R"(is "require", and mode is "disable": nobody could log in by TCP)",
+                              R"(set mode to "require")");
+    }
+    if (read.auth.method == login_method::trust || read.auth.method == login_method::password) {
+        reader.complain_about("client_tls.channel_binding",
+                              R"(is "require", and auth.method is )" +
+                                  toml_string(to_string(read.auth.method)) +
+                                  ", which binds to nothing",
+                              R"(set auth.method to "scram-sha-256")");
+    }
+}
+
 void check_client_tls(const client_tls_settings& tls, section_reader& reader) {
     const std::string mode = "is " + toml_string(to_string(tls.mode));
     if (tls.mode != tls_mode::disable && tls.certificate.empty()) {
@@ -219,6 +238,10 @@ void check_client_tls(const client_tls_settings& tls, section_reader& reader) {
     }
 }
 
+constexpr const char* unbound =
+    R"(is "require", and sslmode is "disable": without TLS there is nothing to bind to)";
+constexpr const char* use_tls = R"(set sslmode to "require" or more)";
+
 void check_server_tls(const std::string& section,
                       const server_tls_settings& tls,
                       section_reader& reader) {
@@ -232,6 +255,9 @@ void check_server_tls(const std::string& section,
         reader.complain_about(section + ".sslcert", "and sslkey need each other",
                               "name both files, or none");
     }
+    if (tls.channel_binding == auth::binding_policy::require && tls.sslmode == tls_mode::disable) {
+        reader.complain_about(section + ".channel_binding", unbound, use_tls);
+    }
     // As in libpq: whom anybody may have certified is nobody.
     if (tls.sslrootcert == "system" && tls.sslmode != tls_mode::verify_full) {
         reader.complain_about(section + ".sslmode",
@@ -243,11 +269,17 @@ void check_server_tls(const std::string& section,
 
 void check_tls(const snapshot& read, section_reader& reader) {
     check_client_tls(read.client_tls, reader);
+    check_client_binding(read, reader);
     check_server_tls("server_tls", read.server_tls, reader);
     // What is inherited has been reported where it stands.
     for (const auto& [name, cluster] : read.clusters) {
         if (cluster.tls != read.server_tls) {
             check_server_tls("cluster." + key_part(name) + ".tls", cluster.tls, reader);
+        }
+        if (cluster.monitor_channel_binding == auth::binding_policy::require &&
+            cluster.monitor_sslmode == "disable") {
+            reader.complain_about("cluster." + key_part(name) + ".monitor.channel_binding", unbound,
+                                  use_tls);
         }
     }
     for (const auto& [name, database] : read.databases) {
@@ -255,6 +287,12 @@ void check_tls(const snapshot& read, section_reader& reader) {
         if (database.tls !=
             (cluster == read.clusters.end() ? read.server_tls : cluster->second.tls)) {
             check_server_tls("database." + key_part(name) + ".tls", database.tls, reader);
+        }
+        if (database.tls.channel_binding == auth::binding_policy::require &&
+            database.cluster.empty() && database.host.starts_with('/')) {
+            reader.complain_about("database." + key_part(name) + ".tls.channel_binding",
+                                  R"(is "require", and host is a unix socket, which has no TLS)",
+                                  "set it to \"prefer\" in this section");
         }
     }
 }

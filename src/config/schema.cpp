@@ -66,6 +66,9 @@ reading empty_or_question(std::string_view text) {
     return text.empty() ? std::nullopt : question_for_user(text);
 }
 
+const choice<auth::binding_policy> binding_policies{{{"disable", auth::binding_policy::disable},
+                                                     {"prefer", auth::binding_policy::prefer},
+                                                     {"require", auth::binding_policy::require}}};
 const choice<std::string> ssl_modes{{{"disable", "disable"},
                                      {"allow", "allow"},
                                      {"prefer", "prefer"},
@@ -243,6 +246,7 @@ const section_rules<client_tls_settings>& client_tls_rules() {
         rule("ciphers", &s::ciphers, checked_text{any_text}),
         rule("cipher_suites", &s::cipher_suites, checked_text{any_text}),
         rule("groups", &s::groups, checked_text{any_text}),
+        rule("channel_binding", &s::channel_binding, binding_policies),
     };
     return rules;
 }
@@ -257,6 +261,7 @@ const section_rules<server_tls_settings>& server_tls_rules() {
         rule("sslkey", &s::sslkey, checked_text{absolute_file}),
         rule("ssl_min_protocol_version", &s::ssl_min_protocol_version, tls_versions),
         rule("ssl_max_protocol_version", &s::ssl_max_protocol_version, tls_versions),
+        rule("channel_binding", &s::channel_binding, binding_policies),
     };
     return rules;
 }
@@ -319,6 +324,7 @@ const section_rules<cluster_settings>& monitor_rules() {
         rule("database", &s::monitor_database, checked_text{name_of_one}),
         rule("sslmode", &s::monitor_sslmode, ssl_modes),
         rule("sslrootcert", &s::monitor_sslrootcert, checked_text{absolute_file}),
+        rule("channel_binding", &s::monitor_channel_binding, binding_policies),
     };
     return rules;
 }

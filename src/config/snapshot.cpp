@@ -37,6 +37,15 @@ const char* to_string(tls_mode mode) noexcept {
     return "";
 }
 
+const char* to_string(auth::binding_policy policy) noexcept {
+    switch (policy) {
+        case auth::binding_policy::disable: return "disable";
+        case auth::binding_policy::prefer: return "prefer";
+        case auth::binding_policy::require: return "require";
+    }
+    return "";
+}
+
 const char* to_string(cleaning clean) noexcept {
     switch (clean) {
         case cleaning::when_dirty: return "when-dirty";

@@ -50,6 +50,8 @@ source_key key_of(const config::snapshot& snapshot,
             out.tls.sslmode = m;
             out.tls.sslrootcert = c->second.monitor_sslrootcert;
         }
+        out.tls.channel_binding =
+            std::max(out.tls.channel_binding, c->second.monitor_channel_binding);
     }
     out.cluster = database.cluster;
     if (out.cluster.empty()) {

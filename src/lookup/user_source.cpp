@@ -152,7 +152,7 @@ watch::postgres_link::parameters user_source::link::parameters(const std::string
         {"ssl_min_protocol_version", libpq_name(tls.ssl_min_protocol_version, "TLSv1")},
         {"ssl_max_protocol_version", libpq_name(tls.ssl_max_protocol_version, "TLSv1.3")},
         {"gssencmode", "disable"},
-        {"channel_binding", "prefer"},
+        {"channel_binding", config::to_string(tls.channel_binding)},
         {"target_session_attrs", "any"},
         {"keepalives", "1"},
         {"keepalives_idle", "30"},

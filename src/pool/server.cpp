@@ -302,11 +302,13 @@ void server::begin_startup() {
 }
 
 auth::channel_binding server::binding() const {
-    const auto* security = channel_.security();
-    return security == nullptr
-               ? auth::channel_binding{}
-               : auth::channel_binding{.is_encrypted = true,
-                                       .end_point = std::string{security->server_end_point}};
+    auth::channel_binding out;
+    out.policy = target_->tls.channel_binding;
+    if (const auto* security = channel_.security()) {
+        out.is_encrypted = true;
+        out.end_point = std::string{security->server_end_point};
+    }
+    return out;
 }
 
 void server::take(server_startup::step s) {
@@ -336,7 +338,9 @@ void server::take(server_startup::step s) {
         }
         case kind::ready: return on_logged_in();
         case kind::failed:
-            if (securing_->choice.tries_again(startup_->why().sqlstate)) {
+            // What pgweir does not put up with it does not try to get without TLS either.
+            if (startup_->is_refused_by_server() &&
+                securing_->choice.tries_again(startup_->why().sqlstate)) {
                 return connect_again();
             }
             return fail_login(startup_->why());

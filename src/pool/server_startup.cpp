@@ -143,6 +143,7 @@ server_startup::step server_startup::on_message(char type, std::string_view body
             return take(login_.on_authentication(body));
         case 'E': {
             const auto e = protocol::parse_error(body);
+            is_refused_ = true;
             why_ = {std::string{e.sqlstate.empty() ? "08006" : e.sqlstate}, std::string{e.message},
                     std::string{e.detail}, std::string{e.hint}};
             if (e.sqlstate == "0A000" && minor_ != 0 && !authenticated_ && why_.hint.empty()) {

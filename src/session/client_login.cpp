@@ -33,14 +33,6 @@ auth::login_entropy make_entropy() {
     return e;
 }
 
-// What SCRAM may bind to.
-auth::channel_binding binding_to(const tls::facts* security) {
-    return security == nullptr
-               ? auth::channel_binding{}
-               : auth::channel_binding{.is_encrypted = true,
-                                       .end_point = std::string{security->server_end_point}};
-}
-
 // The first byte of a TLS record that carries a handshake (RFC 8446, section 5.1). No startup
 // packet is long enough to begin like that.
 bool begins_handshake(std::string_view data) noexcept {
@@ -380,11 +372,28 @@ bool client::asks_for_console(const std::string& database) const {
 
 void client::authenticate(auth::credentials who) {
     login_->dialogue.emplace(login_method(), std::move(who), home_.all().mock_seed, make_entropy(),
-                             binding_to(channel_.security()));
+                             channel_binding());
     take(login_->dialogue->start());
     if (phase_ == phase::authenticating) {
         read_login();
     }
+}
+
+// What SCRAM may bind to, and whether it must.
+auth::channel_binding client::channel_binding() const {
+    auth::channel_binding out;
+    out.policy = home_.snapshot().client_tls.channel_binding;
+    if (const auto* security = channel_.security()) {
+        out.is_encrypted = true;
+        out.end_point = std::string{security->server_end_point};
+    }
+    // Nobody sits in the middle of a unix socket, or passes on the proof of a certificate's key.
+    const auto* rule = login_->rule;
+    const bool is_proved = rule != nullptr && rule->method == auth::hba_method::cert;
+    if (is_proved || comes_by_unix_socket()) {
+        out.policy = std::min(out.policy, auth::binding_policy::prefer);
+    }
+    return out;
 }
 
 // Nothing has been said to the client yet, so who is unknown cannot be told from who is known.

@@ -217,6 +217,7 @@ probe_settings cluster_watch::probing_of(const known_node& known) const {
             .database = settings_.monitor_database,
             .sslmode = settings_.monitor_sslmode,
             .sslrootcert = settings_.monitor_sslrootcert,
+            .channel_binding = config::to_string(settings_.monitor_channel_binding),
             .uses_repmgr = settings_.how == config::discovery::repmgr,
             .patroni_port = asks_patroni ? known.patroni_port : std::uint16_t{0},
             .connect_timeout = settings_.connect_timeout,

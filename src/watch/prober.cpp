@@ -221,7 +221,7 @@ postgres_link::parameters prober::parameters_for(const std::string& address) con
         {"sslcrldir", nowhere},
         {"ssl_min_protocol_version", "TLSv1.2"},
         {"gssencmode", "disable"},
-        {"channel_binding", "prefer"},
+        {"channel_binding", settings_.channel_binding},
         {"target_session_attrs", "any"},
         {"keepalives", "1"},
         {"keepalives_idle", std::to_string(settings_.keepalive_idle.count())},

@@ -30,8 +30,9 @@ struct probe_settings {
     std::string user;
     base::secret password;
     std::string database;
-    std::string sslmode;      // as libpq's
-    std::string sslrootcert;  // likewise; empty: none
+    std::string sslmode;          // as libpq's
+    std::string sslrootcert;      // likewise; empty: none
+    std::string channel_binding;  // likewise
     bool uses_repmgr = false;
     std::uint16_t patroni_port = 0;  // 0: Patroni is not asked
     cluster::duration connect_timeout{};

@@ -87,7 +87,7 @@ private:
     [[nodiscard]] bool must_bind() const noexcept {
         return channel_.policy == binding_policy::require && !is_bound_;
     }
-    step fail_unbound();
+    step fail_unbound(std::string message);
     step fail_without_password(std::string_view asked);
 
     state state_ = state::start;

@@ -191,6 +191,7 @@ struct cluster_settings {
     std::string monitor_database = "postgres";  // of repmgr's metadata where repmgr is used
     std::string monitor_sslmode = "prefer";     // as libpq's
     std::string monitor_sslrootcert;            // likewise; empty: none
+    auth::binding_policy monitor_channel_binding = auth::binding_policy::prefer;
 
     std::string state_file;  // what must survive a restart; empty: [process] state_dir/NAME.cluster
     std::uint64_t system_identifier = 0;  // 0: learned from the first majority that agrees

@@ -77,6 +77,8 @@ public:
 
     [[nodiscard]] const auth::hash_request& request() const noexcept { return login_.request(); }
     [[nodiscard]] const connect_failure& why() const noexcept { return why_; }
+    // After `failed`: it was the server that said so, and not pgweir that went no further.
+    [[nodiscard]] bool is_refused_by_server() const noexcept { return is_refused_; }
     [[nodiscard]] parameter_set& parameters() noexcept { return parameters_; }
     [[nodiscard]] std::int32_t backend_pid() const noexcept { return pid_; }
     // As it came, for a CancelRequest.
@@ -99,6 +101,7 @@ private:
     std::int32_t pid_ = 0;
     std::string key_;
     connect_failure why_;
+    bool is_refused_ = false;
 };
 
 }  // namespace pgweir::pool

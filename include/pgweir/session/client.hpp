@@ -105,6 +105,7 @@ private:
     void look_up();
     void on_looked_up(const std::optional<auth::found_user>& found);
     void authenticate(auth::credentials who);
+    [[nodiscard]] auth::channel_binding channel_binding() const;
     void read_login();
     void take(auth::client_login::step s);
     void on_hashed(const auth::scram_keys& keys);

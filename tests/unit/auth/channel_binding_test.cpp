@@ -122,7 +122,11 @@ TEST_P(required_channel_binding, is_missed_at_a_server_with_this_method) {
     d.run();
     EXPECT_FALSE(d.logged_in);
     EXPECT_EQ(d.visitor.why().message,
-              "channel binding is required, and the server does not do it");
+              GetParam() == method::trust
+                  ? "channel binding required, but server authenticated client without channel "
+                    "binding"
+                  : "channel binding required but not supported by server's authentication "
+                    "request");
 }
 
 INSTANTIATE_TEST_SUITE_P(each,
@@ -146,7 +150,21 @@ TEST(channel_binding, shows_that_somebody_took_it_off_the_list) {
 TEST(channel_binding, that_is_required_of_a_server_is_missed_where_somebody_took_it_off_the_list) {
     const auto o = play(tls(), tls(binding_policy::require), strip_plus);
     EXPECT_FALSE(o.logged_in);
-    EXPECT_EQ(o.failure.message, "channel binding is required, and the server does not do it");
+    EXPECT_EQ(o.failure.message,
+              "channel binding is required, but server did not offer an authentication method that "
+              "supports channel binding");
+}
+
+TEST(channel_binding, that_is_required_of_a_server_is_missed_without_tls) {
+    const auto o = play(plain(), plain(binding_policy::require));
+    EXPECT_FALSE(o.logged_in);
+    EXPECT_EQ(o.failure.message, "channel binding required, but SSL not in use");
+}
+
+TEST(channel_binding, that_is_required_of_a_server_is_missed_where_its_certificate_has_no_hash) {
+    const auto o = play(tls(), tls(binding_policy::require, ""));
+    EXPECT_FALSE(o.logged_in);
+    EXPECT_EQ(o.failure.message, "could not determine server certificate signature algorithm");
 }
 
 TEST(channel_binding, is_not_believed_of_a_server_without_tls) {

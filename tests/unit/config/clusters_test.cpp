@@ -103,6 +103,7 @@ password = "secret"
 database = "repmgr"
 sslmode = "verify-full"
 sslrootcert = "/etc/pgweir/root.crt"
+channel_binding = "require"
 )");
     EXPECT_EQ(c.name, "main");
     EXPECT_EQ(c.how, discovery::repmgr);
@@ -134,6 +135,7 @@ sslrootcert = "/etc/pgweir/root.crt"
     EXPECT_EQ(c.monitor_database, "repmgr");
     EXPECT_EQ(c.monitor_sslmode, "verify-full");
     EXPECT_EQ(c.monitor_sslrootcert, "/etc/pgweir/root.crt");
+    EXPECT_EQ(c.monitor_channel_binding, auth::binding_policy::require);
 }
 
 TEST(Clusters, DatabaseNamesItsClusterAndTarget) {
@@ -287,6 +289,10 @@ TEST(Clusters, MonitorsVerifierCannotLogIn) {
 TEST(Clusters, MonitorThatVerifiesNeedsSomethingToVerifyWith) {
     EXPECT_THAT(problems_in(enough + three + "[cluster.main.monitor]\nsslmode = \"verify-ca\"\n"),
                 ElementsAre(HasSubstr("there is no sslrootcert to verify with")));
+    EXPECT_THAT(problems_in(enough + three +
+                            "[cluster.main.monitor]\nsslmode = \"disable\"\n"
+                            "channel_binding = \"require\"\n"),
+                ElementsAre(HasSubstr("cluster.main.monitor.channel_binding is \"require\"")));
     EXPECT_THAT(problems_in(enough + three + "[cluster.main.monitor]\nsslmode = \"require\"\n"),
                 IsEmpty());
 }

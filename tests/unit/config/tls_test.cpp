@@ -34,6 +34,38 @@ TEST(ClientTls, WithoutACertificateIsRefused) {
                                       "certificate")));
 }
 
+TEST(ClientTls, BindsWhereItCanUnlessSaidOtherwise) {
+    EXPECT_EQ(loaded(enough)->client_tls.channel_binding, auth::binding_policy::prefer);
+}
+
+const std::string secured =
+    "[database.shop]\n[user.app]\npassword = \"a\"\n[client_tls]\nmode = \"require\"\n"
+    "certificate = \"/a.crt\"\nkey = \"/a.key\"\nchannel_binding = \"require\"\n";
+
+TEST(ClientTls, MayRequireThatLoginsAreBoundToIt) {
+    EXPECT_EQ(loaded(secured)->client_tls.channel_binding, auth::binding_policy::require);
+}
+
+TEST(ClientTls, BindingWithoutTlsIsRefusedWhereClientsComeByTcp) {
+    const std::string wanted =
+        "[database.shop]\n[user.app]\npassword = \"a\"\n"
+        "[client_tls]\nchannel_binding = \"require\"\n";
+    EXPECT_THAT(problems_in(wanted), ElementsAre(HasSubstr("nobody could log in by TCP")));
+    EXPECT_THAT(problems_in(wanted + "[listen]\naddresses = []\nunix_socket_dir = \"/run/x\"\n"),
+                IsEmpty());
+}
+
+class MethodWithoutBinding : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(MethodWithoutBinding, IsRefusedWhereBindingIsRequired) {
+    EXPECT_THAT(problems_in(secured + "[auth]\nmethod = \"" + GetParam() + "\"\n"),
+                ElementsAre(HasSubstr("client_tls.channel_binding is \"require\", and auth.method "
+                                      "is \"" +
+                                      GetParam() + "\", which binds to nothing")));
+}
+
+INSTANTIATE_TEST_SUITE_P(Each, MethodWithoutBinding, ::testing::Values("trust", "password"));
+
 TEST(ClientTls, CertificateWithoutAKeyIsRefused) {
     EXPECT_THAT(problems_in(enough + "[client_tls]\ncertificate = \"/a.crt\"\n"),
                 ElementsAre(HasSubstr("client_tls.certificate and key need each other")));
@@ -108,6 +140,27 @@ TEST(ServerTls, TrustInTheSystemNeedsTheHostsName) {
     EXPECT_THAT(problems_in(enough + "[server_tls]\nsslrootcert = \"system\"\n"
                                      "sslmode = \"verify-full\"\n"),
                 IsEmpty());
+}
+
+TEST(ServerTls, BindingOfADatabaseIsLaidOverTheGlobalOne) {
+    const auto s = loaded(enough +
+                          "[server_tls]\nchannel_binding = \"disable\"\n"
+                          "[database.shop.tls]\nchannel_binding = \"require\"\n");
+    EXPECT_EQ(s->server_tls.channel_binding, auth::binding_policy::disable);
+    EXPECT_EQ(s->databases.at("shop").tls.channel_binding, auth::binding_policy::require);
+}
+
+TEST(ServerTls, BindingWithoutTlsIsRefused) {
+    EXPECT_THAT(problems_in(enough + "[database.shop.tls]\nsslmode = \"disable\"\n"
+                                     "channel_binding = \"require\"\n"),
+                ElementsAre(HasSubstr("database.shop.tls.channel_binding is \"require\", and "
+                                      "sslmode is \"disable\"")));
+}
+
+TEST(ServerTls, BindingOverAUnixSocketIsRefused) {
+    EXPECT_THAT(problems_in("auth.method = \"trust\"\n[database.shop]\nhost = \"/run/postgresql\"\n"
+                            "[server_tls]\nsslmode = \"require\"\nchannel_binding = \"require\"\n"),
+                ElementsAre(HasSubstr("host is a unix socket, which has no TLS")));
 }
 
 TEST(ServerTls, ChangeOfAClusterNamesItOnce) {

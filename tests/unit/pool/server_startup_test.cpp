@@ -328,6 +328,17 @@ TEST(server_startup, takes_an_error_without_fields_for_trouble_with_the_connecti
     EXPECT_EQ(s.why().sqlstate, "08006");
 }
 
+TEST(server_startup, knows_a_refusal_of_the_server_from_its_own) {
+    server_startup refused{"shop", {}, "nonce"};
+    (void)refused.on_message('E', "SFATAL\0C28000\0Mgo away\0\0"s);
+    EXPECT_TRUE(refused.is_refused_by_server());
+    server_startup unwilling{"shop", {}, "nonce",
+                             {},     0,  {false, {}, auth::binding_policy::require}};
+    (void)unwilling.on_message('R', "\0\0\0\0"s);
+    EXPECT_EQ(unwilling.why().sqlstate, "28000");
+    EXPECT_FALSE(unwilling.is_refused_by_server());
+}
+
 TEST(server_startup, asks_whether_it_is_postgresql_that_it_talks_to) {
     auto s = startup();
     (void)s.on_message('H', "TTP/1.1 400 Bad Request");
