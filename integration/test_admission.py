@@ -1,7 +1,13 @@
-"""Who may try to log in at once: somebody who opens many connections keeps out himself only."""
+"""Who may try to log in at once: somebody who opens many connections keeps out himself only, and
+whoever fails waits alone."""
 
 import contextlib
+import signal
+import time
 
+import pytest
+
+import wire
 from cluster import until
 from observing import scrape, with_http
 from wire import Wire
@@ -71,3 +77,67 @@ def test_clients_of_the_unix_socket_are_not_counted_by_address(cluster, pooler, 
         for client in half_open:
             client.login("app", "shop", "app-secret")
             assert client.login_error is None
+
+
+# --- who has failed to log in --------------------------------------------------------------------
+
+
+def failing(delay="1m", **limits):
+    """Whoever guesses wrong waits. Passwords in the clear need no dialogue to be wrong."""
+    return with_http({"auth": {"method": "password", "failure_delay": delay},
+                      "timeouts": {"client_login": 0}, "workers": {"count": 1},
+                      "limits": limits})
+
+
+def failed(weir, user="app"):
+    """A connection that has sent a wrong password, and waits for the answer."""
+    client = Wire(weir.address, source=CROWD)
+    client.send(wire.startup({"user": user, "database": "shop"})).read_until("R")
+    return client.send(wire.message("p", wire.cstr("wrong")))
+
+
+def answer(client):
+    return wire.fields(client.read_until("E")[-1])["C"]
+
+
+@pytest.mark.parametrize("user", ["app", "nobody"])
+def test_who_fails_to_log_in_waits_and_nobody_else_does(cluster, pooler, user):
+    weir = pooler(cluster, failing())
+    with failed(weir, user) as client:
+        assert gets_in(weir, OTHER) and gets_in(weir, CROWD)
+        assert client.silent_for(0.01)
+        weir.change({"auth": {"failure_delay": 0}})
+        assert answer(client) == "28P01"
+
+
+def test_who_fails_to_log_in_keeps_a_place_until_the_answer(cluster, pooler):
+    weir = pooler(cluster, failing(max_login_clients_per_address=2))
+    with failed(weir) as one, failed(weir) as two, Wire(weir.address, source=CROWD) as third:
+        assert third.drain() == []
+        assert gets_in(weir, OTHER)
+        weir.change({"auth": {"failure_delay": 0}})
+        assert (answer(one), answer(two)) == ("28P01", "28P01")
+    until(lambda: scrape(weir).total("pgweir_login_clients") == 0, what="both gone")
+    assert gets_in(weir, CROWD)
+
+
+def test_who_leaves_before_the_answer_is_forgotten(cluster, pooler):
+    weir = pooler(cluster, failing())
+    failed(weir).close()
+    until(lambda: scrape(weir).total("pgweir_login_clients") == 0, what="nobody in the login")
+
+
+def test_the_answer_comes_no_sooner_than_configured(cluster, pooler):
+    weir = pooler(cluster, failing("500ms"))
+    begun = time.monotonic()
+    with failed(weir) as client:
+        assert answer(client) == "28P01"
+    assert time.monotonic() - begun >= 0.5
+
+
+def test_who_waits_for_the_answer_does_not_hold_up_the_end(cluster, pooler):
+    weir = pooler(cluster, {**failing(), "timeouts": {"client_login": 0, "shutdown": "1h"}})
+    with failed(weir) as client:
+        weir.signal(signal.SIGTERM)
+        assert answer(client) == "57P01"
+        assert weir.wait() == 0

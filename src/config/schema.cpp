@@ -96,6 +96,8 @@ const whole_number<unsigned> pool_size{1, most_servers};
 const whole_number<unsigned> server_count{0, most_servers};
 const whole_number<unsigned> client_count{0, most_clients};
 const duration_text<> timeout{};
+// Longer would hold a place among those who log in for no further gain.
+const duration_text<> failure_delay{milliseconds{0}, std::chrono::minutes{1}};
 // A connect that never gives up would hold its permit for ever.
 const duration_text<> connect_timeout{milliseconds{1}, longest_duration};
 // The kernel's MAX_TCP_KEEPIDLE, MAX_TCP_KEEPINTVL and MAX_TCP_KEEPCNT.
@@ -150,6 +152,7 @@ const section_rules<auth_settings>& auth_rules() {
         rule("hba_file", &s::hba_file, checked_text{any_text}),
         rule("ident_file", &s::ident_file, checked_text{any_text}),
         rule("user_file", &s::user_file, checked_text{any_text}),
+        rule("failure_delay", &s::failure_delay, failure_delay),
         rule("auth_user", &s::auth_user, checked_text{role_or_database}),
         rule("auth_password", &s::auth_password, secret_text{secret_forms::plain}),
         rule("auth_query", &s::auth_query, checked_text{question_for_user}),

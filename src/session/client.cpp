@@ -99,6 +99,9 @@ base::time_point client::deadline() const noexcept {
         case phase::looking_up:
         case phase::authenticating:
         case phase::hashing: return after(login_since_, general.client_login);
+        case phase::delayed:
+            return std::min(since_ + home_.snapshot().auth.failure_delay,
+                            after(login_since_, general.client_login));
         case phase::welcome_wait:
             return std::min(after(login_since_, gate_->timeouts().client_login), hold_deadline());
         case phase::closing: return since_ + (passes_cancel_ ? pass_patience : closing_patience);
@@ -157,6 +160,7 @@ void client::on_io() try {
         case phase::securing: return pump_handshake();
         case phase::looking_up:
         case phase::hashing:
+        case phase::delayed:
         case phase::waiting:
         case phase::welcome_wait:
             // A client that hangs up leaves the queue at once.
@@ -206,6 +210,7 @@ void client::on_timer() try {
                          .sqlstate = "57014",
                          .message = "canceling authentication due to timeout",
                          .hint = "timeouts.client_login of pgweir"});
+        case phase::delayed: return refuse_login(login_->refusal);
         case phase::welcome_wait: {
             if (is_held()) {
                 return on_unavailable(gate_->no_node());
@@ -345,6 +350,9 @@ void client::on_cancel_request(std::shared_ptr<void> until) try {
 }
 
 void client::on_configured() try {
+    if (phase_ == phase::delayed) {
+        return arm_timer();
+    }
     if (gate_ && phase_ != phase::closing) {
         if (gate_->is_removed() && (phase_ == phase::idle || phase_ == phase::welcome_wait)) {
             const bool is_left = home_.snapshot().find_database(gate_->key().database) != nullptr;

@@ -126,7 +126,7 @@ bool client::has_certificate_of_user() {
     }
     if (!verdict.is_allowed) {
         PGWEIR_LOG(info, "client {}: {}", id_, verdict.why);
-        refuse_login(auth::refuse_failed(rule->method, login_->startup.user));
+        refuse_later(auth::refuse_failed(rule->method, login_->startup.user));
     }
     return verdict.is_allowed;
 }
@@ -167,7 +167,7 @@ void client::on_identified(const std::string& name, const std::string& error) tr
                                        : auth::access_rules::identity_verdict{false, error};
     if (!verdict.is_allowed) {
         PGWEIR_LOG(info, "client {}: {}", id_, verdict.why);
-        return refuse_login(auth::refuse_failed(login_->rule->method, user));
+        return refuse_later(auth::refuse_failed(login_->rule->method, user));
     }
     enter(phase::authenticating);
     log_in();
@@ -177,6 +177,19 @@ void client::on_identified(const std::string& name, const std::string& error) tr
 
 auth::method client::login_method() const noexcept {
     return login_->rule == nullptr ? login_->method : method_of(login_->rule->method);
+}
+
+// Whoever has failed to prove who they are waits for the answer, and keeps their place among those
+// who log in: so guessing takes long, and nobody else waits for it.
+void client::refuse_later(auth::refusal why) {
+    if (home_.snapshot().auth.failure_delay.count() == 0) {
+        return refuse_login(why);
+    }
+    login_->refusal = std::move(why);
+    enter(phase::delayed);
+    if (channel_.stream().hung_up()) {
+        leave(false);  // nothing more will be heard of it
+    }
 }
 
 void client::refuse_login(const auth::refusal& why, std::string hint) {

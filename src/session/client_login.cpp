@@ -508,7 +508,7 @@ void client::take(auth::client_login::step s) {
                 // The password may have been changed since the user was looked up.
                 doubt(login_->startup.database, login_->startup.user, login_->found->serial);
             }
-            return refuse_login(why);
+            return refuse_later(why);
         }
     }
 }
@@ -533,8 +533,8 @@ void client::on_authenticated() {
     const auto* database = snapshot.find_database(startup.database);
     const bool may_be_found = database != nullptr && config::has_auth_query(snapshot, *database);
     if (login_->found ? user != nullptr || !may_be_found : user == nullptr) {
-        const auto text = "password authentication failed for user \"" + startup.user + '"';
-        return fail({.severity = "FATAL", .sqlstate = "28P01", .message = text});
+        return refuse_later(
+            {"28P01", "password authentication failed for user \"" + startup.user + '"', {}});
     }
     remember_proof();
     // Who is known may wait for a server without keeping others, such as cancel requests, out.

@@ -33,6 +33,7 @@ struct client::login {
     bool is_direct = false;   // it began with the handshake itself, without an SSLRequest
     bool is_stuffed = false;  // plain text came behind its SSLRequest
     std::unique_ptr<net::tls_handshake> handshake;  // while securing
+    auth::refusal refusal;                          // while delayed
 };
 
 struct client::refusal {

@@ -98,7 +98,8 @@ struct auth_settings {
     std::string hba_file;    // with method hba; relative: beside the configuration file
     std::string ident_file;  // likewise; empty: there are no maps
     std::string user_file;   // users beside the sections, in PgBouncer's format; empty: none
-    std::string auth_user;   // as in auth_query_settings, and the next three
+    milliseconds failure_delay{250};  // before a login that failed is answered
+    std::string auth_user;            // as in auth_query_settings, and the next three
     base::secret auth_password;
     std::string auth_query =
         "SELECT rolname, CASE WHEN rolvaliduntil < pg_catalog.now() THEN NULL ELSE rolpassword END "

@@ -32,6 +32,7 @@ public:
         looking_up,      // PostgreSQL is asked who the client says it is
         authenticating,  // the login dialogue
         hashing,         // another thread hashes a password, or looks up who is at a unix socket
+        delayed,         // its login has failed, which it will be told in a while
         welcome_wait,    // logged in; waits for a server to tell its parameters
         idle,            // nothing asked, no server
         waiting,         // in the queue for a server
@@ -126,6 +127,7 @@ private:
     void identify();
     void on_identified(const std::string& name, const std::string& error);
     void refuse_login(const auth::refusal& why, std::string hint = {});
+    void refuse_later(auth::refusal why);
     [[nodiscard]] auth::method login_method() const noexcept;
 
     // relay (client_relay.cpp)
