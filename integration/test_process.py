@@ -110,7 +110,7 @@ def test_run_fails_when_its_port_is_taken(cluster, config_file):
         taken.listen()
         port = taken.getsockname()[1]
         config_file.write_text(toml(merged(default_config(cluster), {"listen": {"port": port}})))
-        done = call("run", "-c", config_file)
+        done = call("run", "--allow-root", "-c", config_file)
         assert done.returncode != 0 and str(port) in done.stderr
 
 

@@ -1,5 +1,6 @@
 // Entry point.
 #include "pgweir/app/options.hpp"
+#include "pgweir/app/privileges.hpp"
 #include "pgweir/app/server_process.hpp"
 #include "pgweir/auth/random.hpp"
 #include "pgweir/auth/scram_keys.hpp"
@@ -12,6 +13,7 @@
 #include <iostream>
 #include <malloc.h>
 #include <string>
+#include <unistd.h>
 #include <variant>
 #include <vector>
 
@@ -47,6 +49,38 @@ int print_verifier(const options& o) {
     return 0;
 }
 
+// What can be said of a configuration that has been read, as the account that would run with it.
+int check(const options& o) {
+    const auto snapshot = load(o);
+    if (!snapshot) {
+        return 2;
+    }
+    for (const auto& w : snapshot->warnings) {
+        std::cerr << o.config_file << ": warning: " << w << '\n';
+    }
+    auto tls = pgweir::pool::tls_contexts::load(*snapshot);
+    if (::geteuid() == 0) {
+        try {
+            pgweir::app::privileges rights{snapshot->process, true};
+            if (tls.index() != 0 && rights.has_account()) {
+                rights.lower();  // keys may be the account's
+                tls = pgweir::pool::tls_contexts::load(*snapshot);
+            }
+        } catch (const std::exception& e) {
+            std::cerr << o.config_file << ": " << e.what() << '\n';
+            return 2;
+        }
+    }
+    if (const auto* problems = std::get_if<std::vector<std::string>>(&tls)) {
+        for (const auto& p : *problems) {
+            std::cerr << o.config_file << ": " << p << '\n';
+        }
+        return 2;
+    }
+    std::cout << o.config_file << ": ok\n";
+    return 0;
+}
+
 int run(const options& o) {
     const auto snapshot = load(o);
     if (!snapshot) {
@@ -54,9 +88,11 @@ int run(const options& o) {
     }
     // Large buffers come and go with bursts; below this size the heap would keep them for ever.
     ::mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+    pgweir::app::limit_core_dumps(snapshot->process.core_dumps);
     int code = 1;
     try {
-        pgweir::app::server_process process{snapshot};
+        pgweir::app::server_process process{
+            snapshot, pgweir::app::privileges{snapshot->process, o.may_stay_root}};
         code = process.run();
     } catch (const std::exception& e) {
         PGWEIR_LOG(critical, "cannot start: {}", e.what());
@@ -73,19 +109,7 @@ int main(int argc, char** argv) {
         case pgweir::app::command::exit: return o.exit_code;
         case pgweir::app::command::run: return run(o);
         case pgweir::app::command::scram_verifier: return print_verifier(o);
-        case pgweir::app::command::check: break;
+        case pgweir::app::command::check: return check(o);
     }
-    const auto snapshot = load(o);
-    if (!snapshot) {
-        return 2;
-    }
-    const auto tls = pgweir::pool::tls_contexts::load(*snapshot);
-    if (const auto* problems = std::get_if<std::vector<std::string>>(&tls)) {
-        for (const auto& p : *problems) {
-            std::cerr << o.config_file << ": " << p << '\n';
-        }
-        return 2;
-    }
-    std::cout << o.config_file << ": ok\n";
-    return 0;
+    return 2;
 }

@@ -13,6 +13,7 @@ options parse_command_line(int argc, char** argv) {
 
     auto* run = app.add_subcommand("run", "Serve clients in the foreground until a signal ends it");
     run->add_option("-c,--config", o.config_file, "Configuration file (TOML)")->required();
+    run->add_flag("--allow-root", o.may_stay_root, "Run as root, with all that this allows");
     auto* check = app.add_subcommand("check", "Say everything that is wrong with a configuration");
     check->add_option("-c,--config", o.config_file, "Configuration file (TOML)")->required();
     auto* verifier = app.add_subcommand(

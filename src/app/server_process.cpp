@@ -11,8 +11,12 @@
 #include <systemd/sd-daemon.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
+#include <cstring>
+#include <stdexcept>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
 
@@ -47,10 +51,36 @@ void raise_descriptor_limit(const config::snapshot& snapshot) {
     }
 }
 
+void warn_of(const config::snapshot& snapshot) {
+    for (const auto& w : snapshot.warnings) {
+        PGWEIR_LOG(warn, "{}", w);
+    }
+}
+
+// Whoever can write to a folder can put another file in the place of ours.
+void check_folders(const config::snapshot& snapshot) {
+    struct stat status {};
+    const auto& state = snapshot.process.state_dir;
+    if (::stat(state.c_str(), &status) == 0 && (status.st_mode & S_IWOTH) != 0) {
+        throw std::runtime_error{"process.state_dir " + state +
+                                 ": every user of this machine can write to it; chmod o-w the "
+                                 "directory, or name another one"};
+    }
+    const auto& sockets = snapshot.listen.unix_socket_dir;
+    if (!sockets.empty() && ::stat(sockets.c_str(), &status) == 0 &&
+        (status.st_mode & S_IWOTH) != 0 && (status.st_mode & S_ISVTX) == 0) {
+        PGWEIR_LOG(warn,
+                   "listen.unix_socket_dir {}: every user of this machine can replace the socket "
+                   "and ask clients for passwords; chmod +t the directory",
+                   sockets);
+    }
+}
+
 }  // namespace
 
-server_process::server_process(std::shared_ptr<const config::snapshot> snapshot)
+server_process::server_process(std::shared_ptr<const config::snapshot> snapshot, privileges rights)
     : snapshot_{std::move(snapshot)},
+      rights_{std::move(rights)},
       signals_{io_},
       shutdown_timer_{io_},
       watcher_{[this](const std::string& cluster, const cluster::view_ptr& view) {
@@ -74,15 +104,22 @@ server_process::~server_process() {
 }
 
 int server_process::run() {
+    rights_.lower();  // before anything is written: it must be the account's
     base::start_logging({level_of(snapshot_->log.level),
                          snapshot_->log.format == config::log_format::json, snapshot_->log.file});
     PGWEIR_LOG(info, "pgweir {} starting, configuration {}", PGWEIR_VERSION, snapshot_->path);
+    warn_of(*snapshot_);
+    check_folders(*snapshot_);
     raise_descriptor_limit(*snapshot_);
     load_certificates();
     make_workers();
     watch_signals();
-    http_.open(snapshot_);  // who finds clients served can ask how
-    listener_.open(snapshot_->listen);
+    open_addresses();
+    rights_.drop(snapshot_->process.core_dumps);
+    if (rights_.has_account()) {
+        PGWEIR_LOG(info, "running as user {} from now on", rights_.user());
+        rehearse_reload();
+    }
     for (const auto& w : workers_) {
         w->start();
     }
@@ -100,16 +137,54 @@ int server_process::run() {
     return exit_code_;
 }
 
+// First as the account, which a reload will be: it need not own what root must read now.
 void server_process::load_certificates() {
     auto loaded = pool::tls_contexts::load(*snapshot_);
+    if (loaded.index() != 0 && rights_.has_account()) {
+        rights_.as_root([&] { loaded = pool::tls_contexts::load(*snapshot_); });
+    }
     if (const auto* problems = std::get_if<std::vector<std::string>>(&loaded)) {
         throw std::runtime_error{problems->front()};
     }
     certificates_.use(snapshot_, std::get<certificate_keeper::contexts_ptr>(std::move(loaded)));
 }
 
+// Ports below 1024 are root's; the unix socket's file must be the account's, which has to remove
+// it.
+void server_process::open_addresses() {
+    rights_.as_root([this] {
+        http_.open(snapshot_);  // who finds clients served can ask how
+        auto tcp = snapshot_->listen;
+        tcp.unix_socket_dir.clear();
+        listener_.open(tcp);
+    });
+    auto local = snapshot_->listen;
+    local.addresses.clear();
+    listener_.open(local);
+}
+
+// What only root could read is in force, and will not be read again.
+void server_process::rehearse_reload() {
+    const auto warn = [this](const std::string& problem) {
+        PGWEIR_LOG(warn, "a reload would be refused, since it is done as user {}: {}",
+                   rights_.user(), problem);
+    };
+    const auto loaded = config::load_file(snapshot_->path);
+    if (const auto* problems = std::get_if<std::vector<config::problem>>(&loaded)) {
+        for (const auto& p : *problems) {
+            warn(p.text());
+        }
+    }
+    const auto tls = pool::tls_contexts::load(*snapshot_);
+    if (const auto* problems = std::get_if<std::vector<std::string>>(&tls)) {
+        for (const auto& p : *problems) {
+            warn(p);
+        }
+    }
+}
+
 void server_process::make_workers() {
-    fleet_.mock_seed = load_mock_seed(snapshot_->state_dir);
+    fleet_.mock_seed = load_mock_seed(snapshot_->process.state_dir);
     auth::random_bytes(fleet_.cancel_seed);
     fleet_.services = &console_;
     fleet_.pools.pools.freed = [this](pool::shelf& s) { pool::slices::on_freed(fleet_.pools, s); };
@@ -257,11 +332,24 @@ session::reload_outcome server_process::reload() {
                   outcome);
         }
     }
+    explain_refusal(outcome);
     for (const auto& p : outcome.problems) {
         PGWEIR_LOG(err, "reload refused: {}", p);
     }
     ::sd_notify(0, "READY=1");
     return outcome;
+}
+
+// Root could read at the start what the account cannot read now.
+void server_process::explain_refusal(session::reload_outcome& outcome) const {
+    const auto is_denied = [](const std::string& p) {
+        return p.find(std::strerror(EACCES)) != std::string::npos;
+    };
+    if (rights_.has_account() && std::ranges::any_of(outcome.problems, is_denied)) {
+        outcome.problems.push_back("pgweir was started as root and runs as user \"" +
+                                   rights_.user() +
+                                   "\" (process.user), which must be able to read these files");
+    }
 }
 
 void server_process::apply(std::shared_ptr<const config::snapshot> next,
@@ -271,6 +359,7 @@ void server_process::apply(std::shared_ptr<const config::snapshot> next,
     outcome.changed = std::move(difference.changed);
     outcome.needs_restart = std::move(difference.needs_restart);
     snapshot_ = std::move(next);
+    warn_of(*snapshot_);
     certificates_.use(snapshot_, std::move(tls));  // before workers may ask for them
     apply_limits();
     base::set_log_level(level_of(snapshot_->log.level));

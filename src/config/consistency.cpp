@@ -300,6 +300,10 @@ void check_tls(const snapshot& read, section_reader& reader) {
 }  // namespace
 
 void check_consistency(const snapshot& read, section_reader& reader) {
+    if (!read.process.group.empty() && read.process.user.empty()) {
+        reader.complain_about("process.group", "is set without a user",
+                              "name the account that pgweir is to become as process.user");
+    }
     if (read.listen.addresses.empty() && read.listen.unix_socket_dir.empty()) {
         reader.complain_about("listen.addresses", "is empty, and there is no unix socket either",
                               "name an address, or set listen.unix_socket_dir");

@@ -17,6 +17,7 @@
 #include <fcntl.h>
 #include <functional>
 #include <iterator>
+#include <sys/stat.h>
 #include <type_traits>
 #include <unistd.h>
 
@@ -160,7 +161,14 @@ std::vector<effective_key> effective_keys(const snapshot& s) {
     return keys;
 }
 
-load_result build(std::string_view toml, const std::string& path) {
+// Is a password written down in the file itself?
+bool holds_secret(const node& n) {
+    const auto* text = std::get_if<std::string>(&n.value);
+    return (text != nullptr && !text->empty() && n.name.ends_with("password")) ||
+           std::ranges::any_of(n.children, holds_secret);
+}
+
+load_result build(std::string_view toml, const std::string& path, bool is_readable_by_all) {
     auto document = parse_document(toml, path);
     if (auto* broken = std::get_if<problem>(&document)) {
         return std::vector<problem>{std::move(*broken)};
@@ -179,6 +187,11 @@ load_result build(std::string_view toml, const std::string& path) {
         return problems;
     }
     out->keys = effective_keys(*out);
+    if (is_readable_by_all && holds_secret(std::get<node>(document))) {
+        out->warnings.push_back(path +
+                                " holds passwords, and every user of this machine can read it: "
+                                "chmod o-r the file, or keep them in files of their own");
+    }
     return std::shared_ptr<const snapshot>{std::move(out)};
 }
 
@@ -200,15 +213,23 @@ std::string problem::text() const {
     return hint.empty() ? out : out + " (" + hint + ")";
 }
 
-load_result load_text(std::string_view toml, const std::string& path) {
+namespace {
+
+load_result load_text(std::string_view toml, const std::string& path, bool is_readable_by_all) {
     if (toml.size() > largest_file) {
         return only(path, "larger than 4 MiB");
     }
     try {
-        return build(toml, path);
+        return build(toml, path, is_readable_by_all);
     } catch (const std::exception& error) {
         return only(path, std::string{"cannot be loaded: "} + error.what());
     }
+}
+
+}  // namespace
+
+load_result load_text(std::string_view toml, const std::string& path) {
+    return load_text(toml, path, false);
 }
 
 load_result load_file(const std::string& path) {
@@ -216,6 +237,13 @@ load_result load_file(const std::string& path) {
     if (fd < 0) {
         return only(path, std::string{"cannot be opened: "} + std::strerror(errno));
     }
+    struct stat status {};
+    // Whoever writes here says who logs in, and where to. A pipe has no others.
+    if (::fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & S_IWOTH) != 0) {
+        ::close(fd);
+        return only(path, "every user of this machine can write to it", "chmod o-w the file");
+    }
+    const bool is_readable_by_all = S_ISREG(status.st_mode) && (status.st_mode & S_IROTH) != 0;
     std::string text;
     std::array<char, 65'536> chunk{};
     ssize_t got = 0;
@@ -224,7 +252,7 @@ load_result load_file(const std::string& path) {
     }
     const int failed = got < 0 ? errno : 0;
     ::close(fd);
-    auto result = failed == 0 ? load_text(text, path)
+    auto result = failed == 0 ? load_text(text, path, is_readable_by_all)
                               : only(path, std::string{"cannot be read: "} + std::strerror(failed));
     // The file may hold passwords.
     base::wipe(text.data(), text.size());

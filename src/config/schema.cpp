@@ -269,9 +269,13 @@ const section_rules<server_tls_settings>& server_tls_rules() {
     return rules;
 }
 
-const section_rules<snapshot>& process_rules() {
-    static const section_rules<snapshot> rules{
-        rule("state_dir", &snapshot::state_dir, checked_text{state_directory}, at_restart),
+const section_rules<process_settings>& process_rules() {
+    using s = process_settings;
+    static const section_rules<s> rules{
+        rule("state_dir", &s::state_dir, checked_text{state_directory}, at_restart),
+        rule("user", &s::user, checked_text{any_text}, at_restart),
+        rule("group", &s::group, checked_text{any_text}, at_restart),
+        rule("core_dumps", &s::core_dumps, flag{}, at_restart),
     };
     return rules;
 }

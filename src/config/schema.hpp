@@ -69,7 +69,7 @@ const section_rules<client_tls_settings>& client_tls_rules();
 // Of [server_tls], [cluster.NAME.tls] and [database.NAME.tls].
 const section_rules<server_tls_settings>& server_tls_rules();
 // [process]: what the snapshot keeps itself.
-const section_rules<snapshot>& process_rules();
+const section_rules<process_settings>& process_rules();
 // [cluster.NAME] without its sub-tables. The key `nodes` goes by the names of all nodes, and
 // compares no more than those.
 const section_rules<cluster_settings>& cluster_rules();
@@ -99,7 +99,7 @@ void for_each_global_section(Visitor&& visit) {
     visit("http", &snapshot::http, http_rules());
     visit("client_tls", &snapshot::client_tls, client_tls_rules());
     visit("server_tls", &snapshot::server_tls, server_tls_rules());
-    visit("process", std::identity{}, process_rules());
+    visit("process", &snapshot::process, process_rules());
 }
 
 // One key as the documentation describes it.

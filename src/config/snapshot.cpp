@@ -218,7 +218,7 @@ bool has_auth_query(const snapshot& all, const database_settings& database) noex
 }
 
 std::string state_path(const snapshot& all, const cluster_settings& cluster) {
-    return cluster.state_file.empty() ? all.state_dir + "/" + cluster.name + ".cluster"
+    return cluster.state_file.empty() ? all.process.state_dir + "/" + cluster.name + ".cluster"
                                       : cluster.state_file;
 }
 

@@ -29,7 +29,8 @@ order_outcome no_cluster(const std::string& name) {
 }
 
 std::string state_path_of(const config::snapshot& snapshot, const config::cluster_settings& c) {
-    return c.state_file.empty() ? snapshot.state_dir + "/" + c.name + ".cluster" : c.state_file;
+    return c.state_file.empty() ? snapshot.process.state_dir + "/" + c.name + ".cluster"
+                                : c.state_file;
 }
 
 }  // namespace

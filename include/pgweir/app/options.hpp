@@ -17,6 +17,7 @@ struct options {
     command what = command::exit;
     int exit_code = 0;  // for command::exit
     std::string config_file;
+    bool may_stay_root = false;  // run
     int iterations = 4096;
 };
 

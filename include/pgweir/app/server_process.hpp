@@ -6,6 +6,7 @@
 #include "pgweir/app/command_runner.hpp"
 #include "pgweir/app/http_service.hpp"
 #include "pgweir/app/listener.hpp"
+#include "pgweir/app/privileges.hpp"
 #include "pgweir/config/load.hpp"
 #include "pgweir/lookup/user_directory.hpp"
 #include "pgweir/session/worker.hpp"
@@ -29,7 +30,8 @@ namespace pgweir::app {
 //   SIGQUIT           stop now
 class server_process {
 public:
-    explicit server_process(std::shared_ptr<const config::snapshot> snapshot);
+    // `rights`: of the account that started it, not lowered yet.
+    server_process(std::shared_ptr<const config::snapshot> snapshot, privileges rights);
     ~server_process();
 
     // Serves until it is told to end; returns the exit code. Throws std::runtime_error when it
@@ -45,12 +47,16 @@ private:
                certificate_keeper::contexts_ptr tls,
                session::reload_outcome& outcome);
     void load_certificates();
+    void open_addresses();
+    void rehearse_reload();
+    void explain_refusal(session::reload_outcome& outcome) const;
     void apply_limits();
     void drain();
     void stop(int exit_code);
     void on_client(int fd);
 
     std::shared_ptr<const config::snapshot> snapshot_;
+    privileges rights_;
     boost::asio::io_context io_;
     boost::asio::signal_set signals_;
     boost::asio::steady_timer shutdown_timer_;

@@ -168,6 +168,14 @@ struct http_settings {
     std::uint16_t port = 9127;
 };
 
+// [process]; needs a restart.
+struct process_settings {
+    std::string state_dir = "/var/lib/pgweir";  // what must survive a restart
+    std::string user;         // whom to become where root has started it; empty: nobody
+    std::string group;        // in place of that user's own; empty: that
+    bool core_dumps = false;  // they hold what passes through, and secrets
+};
+
 // [[cluster.NAME.node]]
 struct node_settings {
     std::string name;  // as repmgr's node_name, where repmgr is used
@@ -310,11 +318,13 @@ struct snapshot {
     std::shared_ptr<const auth::access_rules> access;  // null unless auth.method is hba
     client_tls_settings client_tls;
     server_tls_settings server_tls;
-    std::string state_dir = "/var/lib/pgweir";  // [process]
+    process_settings process;
     std::map<std::string, cluster_settings, std::less<>> clusters;
     std::map<std::string, database_settings, std::less<>> databases;  // by name, "*" among them
     std::map<std::string, user_settings, std::less<>> users;
     std::vector<effective_key> keys;  // global sections only, sorted by key
+    // What is allowed and dangerous; one readable line each.
+    std::vector<std::string> warnings;
 
     // The database a client asked for: its own section, else "*", else null.
     [[nodiscard]] const database_settings* find_database(std::string_view name) const;

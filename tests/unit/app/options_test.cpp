@@ -35,6 +35,11 @@ TEST(options, run_with_a_configuration) {
     EXPECT_EQ(parse({"run", "-c", "pgweir.toml"}).what, command::run);
 }
 
+TEST(options, run_as_root_only_where_that_is_insisted_on) {
+    EXPECT_FALSE(parse({"run", "-c", "pgweir.toml"}).may_stay_root);
+    EXPECT_TRUE(parse({"run", "--allow-root", "-c", "pgweir.toml"}).may_stay_root);
+}
+
 TEST(options, check_a_configuration) {
     EXPECT_EQ(parse({"check", "-c", "pgweir.toml"}).what, command::check);
 }

@@ -390,7 +390,7 @@ TEST(Http, WherePostgresqlsClientsConnectIsRefused) {
 
 TEST(Process, StateDirIsReadAndShown) {
     const auto s = loaded(enough + "[process]\nstate_dir = \"/srv/weir\"\n");
-    EXPECT_EQ(s->state_dir, "/srv/weir");
+    EXPECT_EQ(s->process.state_dir, "/srv/weir");
     const auto shown = std::ranges::find(s->keys, "process.state_dir", &effective_key::key);
     ASSERT_NE(shown, s->keys.end());
     EXPECT_EQ(shown->value, "\"/srv/weir\"");

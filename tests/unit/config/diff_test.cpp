@@ -39,12 +39,16 @@ addresses = ["::1"]
 port = 2
 [process]
 state_dir = "/srv"
+user = "weir"
+group = "weir"
+core_dumps = true
 )");
     EXPECT_THAT(d.changed, IsEmpty());
     EXPECT_THAT(d.needs_restart,
                 ElementsAre("listen.addresses", "listen.port", "listen.unix_socket_dir",
                             "listen.unix_socket_mode", "listen.backlog", "log.format", "log.file",
-                            "workers.count", "http.addresses", "http.port", "process.state_dir"));
+                            "workers.count", "http.addresses", "http.port", "process.state_dir",
+                            "process.user", "process.group", "process.core_dumps"));
 }
 
 TEST(Diff, LogLevelAndConnectionsAreReloaded) {

@@ -45,7 +45,7 @@ protected:
 
     std::shared_ptr<const config::snapshot> clusters(const names& all) const {
         auto s = std::make_shared<config::snapshot>();
-        s->state_dir = folder_;
+        s->process.state_dir = folder_;
         for (const auto& name : all) {
             auto& c = s->clusters[name];
             c.name = name;
@@ -259,7 +259,7 @@ TEST(a_watcher_with_a_listener, tells_it_of_each_view_by_the_name_of_the_cluster
     std::string folder = ::testing::TempDir() + "watcher-XXXXXX";
     ASSERT_NE(::mkdtemp(folder.data()), nullptr);
     auto s = std::make_shared<config::snapshot>();
-    s->state_dir = folder;
+    s->process.state_dir = folder;
     auto& c = s->clusters["main"];
     c.name = "main";
     c.nodes.push_back({"n1", "127.0.0.1", 1, 100, {}, 0});
