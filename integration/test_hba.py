@@ -330,6 +330,39 @@ def test_a_file_with_an_error_leaves_the_old_rules_in_force(changing):
     assert changing.alive()
 
 
+def shown(weir):
+    return [(r["rule_number"], r["line_number"], r["error"]) for r in weir.show("HBA")]
+
+
+def test_show_hba_tells_what_is_wrong_with_refused_rules_next_to_those_in_force(changing):
+    in_force = [(1, 1, None), (2, 2, None)]
+    assert shown(changing) == in_force
+    changing.change_rules("host all all all sometimes\nhost all app all\n")
+    rules, refused = shown(changing)[:2], changing.show("HBA")[2:]
+    assert rules == in_force
+    assert [(r["rule_number"], r["line_number"], r["type"], r["auth_method"]) for r in refused] == [
+        (None, 2, None, None), (None, 3, None, None)]
+    assert [r["error"] for r in refused] == [
+        'refused by the last reload, not in force: invalid authentication method "sometimes"',
+        "refused by the last reload, not in force: end-of-line before authentication method"]
+    assert {r["file_name"] for r in refused} == {changing.config["auth"]["hba_file"]}
+
+
+def test_show_hba_forgets_refused_rules_when_a_reload_finds_good_ones(changing):
+    changing.change_rules("host all app all\n")
+    assert len(shown(changing)) == 3
+    assert changing.change_rules("host all app all trust\n") == ""
+    assert shown(changing) == [(1, 1, None), (2, 2, None)]
+
+
+def test_show_hba_tells_of_no_rules_where_something_else_was_refused(changing):
+    before = shown(changing)
+    changing.path.write_text("[pool]\nsizee = 3\n", encoding="utf-8")
+    with changing.console() as console, pytest.raises(psycopg.Error):
+        console.execute("RELOAD")
+    assert shown(changing) == before
+
+
 def test_sighup_reads_the_rules_again(changing):
     Path(changing.config["auth"]["hba_file"]).write_text("host all all all reject\n",
                                                          encoding="utf-8")

@@ -1,4 +1,5 @@
-// SHOW HBA: the rules for logins in force, in the order in which they are tried.
+// SHOW HBA: the rules for logins in force, in the order in which they are tried, and what is wrong
+// with those that the last reload refused.
 #include "admin/commands.hpp"
 #include "pgweir/auth/access_rules.hpp"
 
@@ -87,10 +88,16 @@ void put_address(const auth::hba_rule& rule, row_writer& rows) {
     rows.text(rule.network.to_string()).text(rule.mask.to_string());
 }
 
-void fill(const metrics::report&, const config::snapshot& snapshot, row_writer& rows) {
-    if (snapshot.access == nullptr) {
-        return;
+// As the view shows a line with an error: without a number, and without what could not be read.
+void fill_refused(const config::snapshot& snapshot, row_writer& rows) {
+    for (const auto& refused : snapshot.refused_rules) {
+        rows.null().text(refused.file).number_or_null(refused.line);
+        rows.null().null().null().null().null().null().null().text(
+            "refused by the last reload, not in force: " + refused.error);
     }
+}
+
+void fill_in_force(const config::snapshot& snapshot, row_writer& rows) {
     for (const auto& rule : snapshot.access->rules()) {
         rows.number(rule.number).text(rule.file).number(rule.line).text(to_string(rule.type));
         rows.text(names(rule.databases)).text(names(rule.users));
@@ -99,6 +106,13 @@ void fill(const metrics::report&, const config::snapshot& snapshot, row_writer& 
             .text_or_null(options(rule))
             .text_or_null(remark(rule, snapshot));
     }
+}
+
+void fill(const metrics::report&, const config::snapshot& snapshot, row_writer& rows) {
+    if (snapshot.access != nullptr) {
+        fill_in_force(snapshot, rows);
+    }
+    fill_refused(snapshot, rows);
 }
 
 }  // namespace

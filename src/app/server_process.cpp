@@ -322,11 +322,13 @@ session::reload_outcome server_process::reload() {
         for (const auto& p : *problems) {
             outcome.problems.push_back(p.text());
         }
+        note_refused_rules(*problems);
     } else {
         auto next = std::get<std::shared_ptr<const config::snapshot>>(loaded);
         auto tls = pool::tls_contexts::load(*next);
         if (auto* refused = std::get_if<std::vector<std::string>>(&tls)) {
             outcome.problems = std::move(*refused);
+            note_refused_rules({});
         } else {
             apply(std::move(next), std::get<certificate_keeper::contexts_ptr>(std::move(tls)),
                   outcome);
@@ -349,6 +351,26 @@ void server_process::explain_refusal(session::reload_outcome& outcome) const {
         outcome.problems.push_back("pgweir was started as root and runs as user \"" +
                                    rights_.user() +
                                    "\" (process.user), which must be able to read these files");
+    }
+}
+
+// SHOW HBA tells them next to the rules in force. These stay as they are.
+void server_process::note_refused_rules(const std::vector<config::problem>& problems) {
+    std::vector<config::refused_line> refused;
+    for (const auto& p : problems) {
+        if (p.is_of_rules) {
+            refused.push_back(
+                {p.file, p.line, p.hint.empty() ? p.message : p.message + " (" + p.hint + ")"});
+        }
+    }
+    if (refused.empty() && snapshot_->refused_rules.empty()) {
+        return;
+    }
+    auto noted = std::make_shared<config::snapshot>(*snapshot_);
+    noted->refused_rules = std::move(refused);
+    snapshot_ = std::move(noted);
+    for (const auto& w : workers_) {
+        w->configure(snapshot_);
     }
 }
 

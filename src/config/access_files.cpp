@@ -104,7 +104,7 @@ void check_certificates(const snapshot& read, std::vector<problem>& problems) {
             problems.push_back({printable(rule.file), rule.line, 0,
                                 "client certificates can only be checked if a root certificate "
                                 "store is available",
-                                "set client_tls.ca"});
+                                "set client_tls.ca", true});
         }
     }
 }
@@ -131,10 +131,12 @@ void read_access_files(snapshot& out, std::vector<problem>& problems) {
                                 0,
                                 "and " + std::to_string(found.size() - most_problems) +
                                     " further problems in files of access rules",
-                                {}});
+                                {},
+                                true});
             break;
         }
-        problems.push_back({printable(p.file), p.line, 0, printable(p.message), printable(p.hint)});
+        problems.push_back(
+            {printable(p.file), p.line, 0, printable(p.message), printable(p.hint), true});
     }
 }
 

@@ -50,6 +50,7 @@ private:
     void open_addresses();
     void rehearse_reload();
     void explain_refusal(session::reload_outcome& outcome) const;
+    void note_refused_rules(const std::vector<config::problem>& problems);
     void apply_limits();
     void drain();
     void stop(int exit_code);

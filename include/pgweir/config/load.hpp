@@ -14,10 +14,11 @@ namespace pgweir::config {
 // One thing that is wrong with the file.
 struct problem {
     std::string file;
-    unsigned line = 0;    // 1-based; 0 when no line is to blame
-    unsigned column = 0;  // 1-based; 0 when the line as a whole is
-    std::string message;  // "unknown key \"poolsize\" in [pool]"
-    std::string hint;     // "did you mean \"size\"?", or empty
+    unsigned line = 0;         // 1-based; 0 when no line is to blame
+    unsigned column = 0;       // 1-based; 0 when the line as a whole is
+    std::string message;       // "unknown key \"poolsize\" in [pool]"
+    std::string hint;          // "did you mean \"size\"?", or empty
+    bool is_of_rules = false;  // in a file of rules for logins, or of maps for them
 
     [[nodiscard]] std::string text() const;  // "FILE:LINE:COLUMN: message (hint)", as far as known
 };

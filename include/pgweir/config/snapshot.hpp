@@ -303,6 +303,13 @@ struct effective_key {
     bool reloadable = false;
 };
 
+// What a file of rules for logins must not hold.
+struct refused_line {
+    std::string file;
+    unsigned line = 0;  // 1-based; 0: the file as a whole
+    std::string error;
+};
+
 // Immutable once loaded; shared by all threads through shared_ptr<const snapshot>.
 struct snapshot {
     std::string path;  // the file it was read from
@@ -316,6 +323,8 @@ struct snapshot {
     pool_settings pool;
     http_settings http;
     std::shared_ptr<const auth::access_rules> access;  // null unless auth.method is hba
+    // Why the files of rules that the last reload found are not in force; empty: they are.
+    std::vector<refused_line> refused_rules;
     client_tls_settings client_tls;
     server_tls_settings server_tls;
     process_settings process;

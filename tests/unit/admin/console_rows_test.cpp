@@ -449,6 +449,18 @@ TEST(show_hba_rows, are_the_rules_in_the_order_in_which_they_are_tried) {
                         "(null)", "(null)")));
 }
 
+TEST(show_hba_rows, tell_what_was_refused_without_a_number) {
+    console_client c;
+    c.snapshot.refused_rules = {{"/etc/hba", 7, "no such method"}, {"/etc/hba", 0, "not there"}};
+    EXPECT_THAT(rows(c.send(query("SHOW HBA"))),
+                ElementsAre(ElementsAre("(null)", "/etc/hba", "7", "(null)", "(null)", "(null)",
+                                        "(null)", "(null)", "(null)", "(null)",
+                                        "refused by the last reload, not in force: no such method"),
+                            ElementsAre("(null)", "/etc/hba", "(null)", "(null)", "(null)",
+                                        "(null)", "(null)", "(null)", "(null)", "(null)",
+                                        "refused by the last reload, not in force: not there")));
+}
+
 TEST(show_hba_rows, are_none_where_no_rules_decide) {
     EXPECT_THAT(rows(console_client{}.send(query("SHOW HBA"))), testing::IsEmpty());
 }
