@@ -1,0 +1,13 @@
+"""How gunicorn serves the shop: as many threads as requests may be under way at once."""
+
+import os
+
+bind = os.environ.get("SHOP_BIND", "0.0.0.0:8000")
+workers = int(os.environ.get("SHOP_WORKERS", "4"))
+worker_class = "gthread"
+threads = int(os.environ.get("SHOP_THREADS", "100"))
+worker_connections = 4000
+backlog = 4096
+# Longer than people think, so that a connection does not end while the next request is on its way.
+keepalive = 75
+graceful_timeout = 30

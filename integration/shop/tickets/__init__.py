@@ -1,0 +1,1 @@
+"""Events, their tickets, and who bought them."""
