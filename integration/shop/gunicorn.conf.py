@@ -11,3 +11,6 @@ backlog = 4096
 # Longer than people think, so that a connection does not end while the next request is on its way.
 keepalive = 75
 graceful_timeout = 30
+# Nothing is written to disk, so that a container may be read-only.
+worker_tmp_dir = "/dev/shm"
+control_socket_disable = True

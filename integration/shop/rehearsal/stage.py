@@ -38,6 +38,7 @@ class Stage:
 
     def __init__(self, pgweir):
         self._pgweir = pgweir
+        self._dead = None
         self.host = self.cluster = self.entrance = None
 
     def __enter__(self):
@@ -84,22 +85,25 @@ class Stage:
                 "PGPASSWORD": self.cluster.password, "SHOP_CONN_MAX_AGE": way.kept_seconds, **found}
 
     def fail_over(self):
-        """Kills the primary as a power cut would: (node, when)."""
-        victim = self.cluster.primary()
+        """Kills the primary as a power cut would: when."""
+        self._dead = self.cluster.primary()
         at = time.time()
-        self.cluster.kill(victim)
-        return victim, at
+        self.cluster.kill(self._dead)
+        return at
 
-    def mend(self, node):
-        """Makes a killed primary a standby of its successor."""
-        successor = self.cluster.wait_until(lambda: self.cluster.primary(but=node), 120,
+    def make_whole(self):
+        """Makes a primary that was killed a standby of its successor."""
+        if not self._dead:
+            return
+        successor = self.cluster.wait_until(lambda: self.cluster.primary(but=self._dead), 120,
                                             "another primary")
-        self.cluster.restart_unfenced(node)
-        self.cluster.rejoin(node, successor)
-        for each in self.cluster.nodes:
-            if each is not successor:
-                self.cluster.wait_until(lambda n=each: n.name in self.cluster.streaming(successor),
-                                        60, f"{each.name} streaming")
+        self.cluster.restart_unfenced(self._dead)
+        self.cluster.rejoin(self._dead, successor)
+        for node in self.cluster.nodes:
+            if node is not successor:
+                self.cluster.wait_until(lambda n=node: n.name in self.cluster.streaming(successor),
+                                        60, f"{node.name} streaming")
+        self._dead = None
 
 
 class Shop:
