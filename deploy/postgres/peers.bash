@@ -1,0 +1,77 @@
+# What the other nodes of the cluster are; sourced by node, may-promote and healthy.
+# NODE_NAME is this node's name, NODES the names of all of them, which are their host names too.
+# shellcheck shell=bash
+
+readonly volume=/var/lib/postgresql/data
+readonly data=$volume/15
+readonly settings=/etc/repmgr
+# Where a node that does not run PostgreSQL says why.
+readonly status_port=5431
+
+read -ra nodes <<<"${NODES:?names of all nodes}"
+
+# The number of a node in repmgr: its place in NODES.
+number_of() { # NODE
+    local i
+    for i in "${!nodes[@]}"; do
+        [[ ${nodes[i]} != "$1" ]] || echo "$((i + 1))"
+    done
+}
+
+conninfo_of() { # NODE
+    echo "host=$1 user=repmgr dbname=repmgr connect_timeout=2 passfile=$settings/pgpass"
+}
+
+# A primary's timeline is that of its next record: the control file lags behind a promotion. What its
+# own metadata call it tells one that repmgr has promoted from one that somebody has by accident.
+what_am_i="
+SELECT CASE WHEN pg_is_in_recovery()
+            THEN 'standby ' || greatest(c.timeline_id, r.min_recovery_end_timeline,
+                                        (SELECT received_tli FROM pg_stat_wal_receiver))
+            ELSE 'primary ' || ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))
+                               ::bit(32)::int END
+       || ' ' || s.system_identifier
+       || ' ' || coalesce((SELECT type || CASE WHEN active THEN '' ELSE '-inactive' END
+                             FROM repmgr.nodes WHERE node_name = current_setting('cluster_name')),
+                          'unregistered')
+  FROM pg_control_system() s, pg_control_checkpoint() c, pg_control_recovery() r"
+
+# One line of what a node says it is:
+#   primary TIMELINE SYSTEM REGISTERED-AS
+#   standby TIMELINE SYSTEM REGISTERED-AS
+#   out TIMELINE SYSTEM     has the data of a former primary and does not run
+#   empty                   has no data
+#   silent                  did not answer: it may be anything
+ask() { # NODE
+    local line
+    line=$(timeout 3 psql -XqAtw "$(conninfo_of "$1")" -c "$what_am_i" 2>/dev/null) ||
+        line=$(timeout 1 bash -c "read -r line <>/dev/tcp/$1/$status_port && echo \"\$line\"" \
+            2>/dev/null)
+    case $line in
+        primary\ * | standby\ * | out\ * | empty) echo "$line" ;;
+        *) echo silent ;;
+    esac
+}
+
+# Asks all others at once. Then ${said[NODE]} is what each is.
+declare -A said
+ask_peers() {
+    local node line
+    while read -r node line; do
+        said[$node]=$line
+    done < <(
+        for node in "${nodes[@]}"; do
+            [[ $node = "$NODE_NAME" ]] || { echo "$node $(ask "$node")"; } &
+        done
+        wait
+    )
+}
+
+# What they said, for people.
+peers_said() {
+    local node all=
+    for node in "${nodes[@]}"; do
+        [[ $node = "$NODE_NAME" ]] || all+="${all:+, }$node: ${said[$node]}"
+    done
+    echo "$all"
+}
