@@ -2,13 +2,15 @@
 # where scripts/make-base-image made it.
 
 # Everything but the program. Before the compiler's stage, so that whoever has a program already
-# (integration/test_compose.py) gets this with "--target runtime", and compiles nothing.
+# (integration/test_compose.py) gets this with "--target runtime", and compiles nothing. User and
+# group have fixed numbers, for those who give them files.
 FROM debian:bookworm-slim AS runtime
 RUN apt-get update && \
     apt-get install -y --no-install-recommends \
         libfmt9 libidn12 libpq5 libre2-9 libspdlog1.10 libssl3 libsystemd0 libtomlplusplus3 && \
     rm -rf /var/lib/apt/lists/* && \
-    useradd --system --no-create-home --shell /usr/sbin/nologin pgweir && \
+    groupadd --gid 6432 pgweir && \
+    useradd --uid 6432 --gid pgweir --no-create-home --shell /usr/sbin/nologin pgweir && \
     install -d -o pgweir -g pgweir -m 700 /var/lib/pgweir
 COPY conf/minimal.toml /etc/pgweir/pgweir.toml
 USER pgweir

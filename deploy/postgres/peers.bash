@@ -18,8 +18,11 @@ number_of() { # NODE
     done
 }
 
+# A repmgrd that waits for an answer when its primary is cut off would wait as long as TCP sends
+# again, a quarter of an hour, and hold no election meanwhile.
 conninfo_of() { # NODE
-    echo "host=$1 user=repmgr dbname=repmgr connect_timeout=2 passfile=$settings/pgpass"
+    echo "host=$1 user=repmgr dbname=repmgr connect_timeout=2 passfile=$settings/pgpass" \
+        "keepalives_idle=2 keepalives_interval=1 keepalives_count=3 tcp_user_timeout=3000"
 }
 
 # A primary's timeline is that of its next record: the control file lags behind a promotion. What its
