@@ -76,11 +76,12 @@ class Containers:
         if not run("docker", "images", "-q", "debian:bookworm-slim"):
             run("scripts/make-base-image")
         service = {} if "PGWEIR_IMAGE" in os.environ else self._make_image()
-        # A hold that lasts also where this machine has no time for anybody for a minute.
+        # A hold that lasts also where this machine has no time for anybody for a minute; and who
+        # logs in is told.
         config = self.folder / "compose.toml"
-        config.write_text(re.sub('hold_timeout = .*', 'hold_timeout = "300s"',
-                                 (ROOT / "deploy" / "pgweir.toml").read_text(encoding="utf-8")),
-                          encoding="utf-8")
+        text = (ROOT / "deploy" / "pgweir.toml").read_text(encoding="utf-8")
+        text = re.sub("hold_timeout = .*", 'hold_timeout = "300s"', text)
+        config.write_text(f"{text}\n[log]\nconnections = true\n", encoding="utf-8")
         service["volumes"] = [f"{config}:/etc/pgweir/pgweir.toml:ro"]
         over = self.folder / "compose.json"
         over.write_text(json.dumps({"services": {p: service for p in POOLERS}}), encoding="ascii")
@@ -398,7 +399,7 @@ def test_repmgr_s_hook_tells_every_pgweir(containers):
     containers.docker("exec", containers.primary(), "/usr/local/share/pgweir/repmgr-event-hook",
                       "1", "standby_promote", "1")
     for pooler in POOLERS:
-        until(lambda p=pooler: containers.said(p, "RECHECK|recheck", began), LONG,
+        until(lambda p=pooler: containers.said(p, "logged in as repmgr-hook", began), LONG,
               f"the hook at {pooler}")
 
 
