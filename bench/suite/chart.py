@@ -2,8 +2,8 @@
 
 from xml.sax.saxutils import escape
 
-CHARTED = ("cpu_us", "insn_user", "insn_kernel", "syscalls", "heap_calls", "bytes_logged_in",
-           "bytes_after_query", "login_cpu_us")
+CHARTED = ("cpu_us", "cpu_s_per_gb", "insn_user", "insn_kernel", "syscalls", "heap_calls",
+           "bytes_logged_in", "bytes_after_query", "login_cpu_us")
 LEFT, SCALE, ROW, TOP = 330, 260, 22, 64
 MOST = 2.0  # longer bars are cut; their number still says how long they are
 

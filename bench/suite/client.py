@@ -1,10 +1,12 @@
-"""A blocking PostgreSQL client: login (trust or SCRAM) and simple queries, nothing else.
+"""A blocking PostgreSQL client: TLS, login (trust or SCRAM) and simple queries, nothing else.
 
 It exists so that the benchmark needs no package beside Python's own, and so that ten thousand idle
 clients cost one socket each.
 """
 
+import functools
 import socket
+import ssl
 import struct
 
 from suite import scram
@@ -20,17 +22,20 @@ class ServerError(Exception):
 
 
 class Client:
-    """One logged-in connection. `address` is (host, port) or the path of a unix socket."""
+    """One logged-in connection. `address` is (host, port) or the path of a unix socket. `tls`: by
+    TLS 1.3, whoever the other side is."""
 
     __slots__ = ("_socket", "_buffer")
 
-    def __init__(self, address, user, database, password=None, timeout=60.0):
+    def __init__(self, address, user, database, password=None, timeout=60.0, tls=False):
         family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         self._buffer = b""
         try:
             self._socket.settimeout(timeout)
             self._socket.connect(address)
+            if tls:
+                self._secure()
             self._login(user, database, password)
         except BaseException:
             self._socket.close()
@@ -60,6 +65,12 @@ class Client:
         except OSError:
             pass
         self._socket.close()
+
+    def _secure(self):
+        self._socket.sendall(struct.pack("!ii", 8, 80877103))
+        if self._socket.recv(1) != b"S":
+            raise ConnectionError("the server does not speak TLS")
+        self._socket = _tls_context().wrap_socket(self._socket)
 
     def _login(self, user, database, password):
         # The parameters pgbench sends, so that an idle client weighs what one of pgbench's weighs.
@@ -103,6 +114,15 @@ class Client:
         if not data:
             raise ConnectionError("the server closed the connection")
         self._buffer += data
+
+
+@functools.cache
+def _tls_context():
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 def _row(body):

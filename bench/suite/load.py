@@ -15,14 +15,20 @@ LOGIN_SECONDS = 300
 
 def _pgbench(host, address, workload, *how):
     """Its command line and environment."""
-    what = ["-S"]
+    # A thread waits while it connects, so as many threads as clients.
+    what = ["-C", "-j", workload.clients] if workload.connects else ["-j", 1]
+    what += [] if workload.script else ["-S"]
     if workload.script:
-        what = ["-f", host.write(f"{workload.name}.sql", workload.script)]
+        what += ["-f", host.write(f"{workload.name}.sql", workload.script)]
     command = host.client_command(
         host.bin / "pgbench", "-n", *what, "-M", workload.protocol, "-c", workload.clients,
-        "-j", 1, *how, "-h", address[0], "-p", address[1], "-U", USER, DATABASE)
+        *how, "-h", address[0], "-p", address[1], "-U", USER, DATABASE)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
-    environment |= {"PGPASSWORD": PASSWORD, "PGSSLMODE": "disable", "PGGSSENCMODE": "disable"}
+    environment["HOME"] = str(host.work)  # nothing of ours, such as ~/.postgresql
+    # Channel binding is not for all poolers, so it is for none.
+    environment |= {"PGPASSWORD": PASSWORD, "PGGSSENCMODE": "disable",
+                    "PGSSLMODE": "require" if workload.tls else "disable",
+                    "PGSSLMINPROTOCOLVERSION": "TLSv1.3", "PGCHANNELBINDING": "disable"}
     return command, environment
 
 

@@ -165,6 +165,21 @@ class HeapCounters:
         return dict(zip(self.SLOTS, struct.unpack_from("=6Q", data)))
 
 
+class TlsFloor:
+    """What OpenSSL alone needs for a silent TLS connection, as tls_floor.c finds it."""
+
+    def __init__(self, host, source):
+        self._host = host
+        self._program = host.work / "tls_floor"
+        if not self._program.exists():
+            subprocess.run(["gcc", "-O2", "-o", str(self._program), str(source), "-lssl",
+                            "-lcrypto"], check=True)
+
+    def measure(self, identity, first, last):
+        """Bytes of each connection from the first-th to the last-th."""
+        return int(self._host.run(self._program, *identity, first, last))
+
+
 def _ticks(pid):
     """(user, system) clock ticks of a process; zeros when it is gone."""
     try:

@@ -8,6 +8,7 @@ NOISY = 0.10
 # (key, what it is called, decimals); the first that a workload has is its main figure.
 FIGURES = (
     ("cpu_us", "pooler CPU, us/txn", 2),
+    ("cpu_s_per_gb", "pooler CPU, s/GB", 3),
     ("user_part", "of it in user code", 2),
     ("insn_user", "user instructions/txn", 0),
     ("insn_workers", "of them in workers", 0),
@@ -20,6 +21,8 @@ FIGURES = (
     ("p99_us", "latency p99, us", 0),
     ("bytes_logged_in", "bytes a client, logged in", 0),
     ("bytes_after_query", "bytes a client, after a query", 0),
+    ("bytes_openssl", "of OpenSSL alone", 0),
+    ("bytes_above_openssl", "above OpenSSL alone", 0),
     ("rss_mib", "resident, MiB", 1),
     ("login_cpu_us", "pooler CPU a login, us", 1),
     ("logins_per_s", "logins/s (one at a time)", 0),
@@ -28,7 +31,7 @@ FIGURES = (
     ("errors", "errors", 0),
 )
 WORST = {"errors", "most_servers"}  # a median would hide what these are there to show
-NOT_COMPARED = WORST | {"user_part"}
+NOT_COMPARED = WORST | {"user_part", "bytes_openssl"}
 
 
 def summarise(rounds):

@@ -19,17 +19,17 @@ class Direct:
     name = "direct"
     version = "no pooler"
     supports_prepared = True
-    is_process = has_workers = False
+    is_process = has_workers = speaks_tls = False
     max_clients = 90
 
-    def start(self, postgres, _server_socket, _environment=None, _under=()):
+    def start(self, postgres, _server_socket, _identity=None, _environment=None, _under=()):
         return Running(postgres.address, None)
 
 
 class Pooler:
     """Starts a pooler that listens on 127.0.0.1 in transaction mode with POOL_SIZE servers."""
 
-    is_process = True
+    is_process = speaks_tls = True
     has_workers = False
     max_clients = MAX_CLIENTS
 
@@ -37,19 +37,20 @@ class Pooler:
         self._host = host
         self._program = program
 
-    def start(self, postgres, server_socket, environment=None, under=()):
-        """`server_socket`: tcp or unix, the pooler's way to PostgreSQL. `under`: a program that runs
-        the pooler, with its options. Returns a Running."""
+    def start(self, postgres, server_socket, identity=None, environment=None, under=()):
+        """`server_socket`: tcp or unix, the pooler's way to PostgreSQL. `identity`: clients must
+        speak TLS 1.3, and are shown it. `under`: a program that runs the pooler, with its options.
+        Returns a Running."""
         port = host_module.free_port()
         server = postgres.socket_dir if server_socket == "unix" else "127.0.0.1"
-        command = self._command(port, server, postgres)
+        command = self._command(port, server, postgres, identity)
         process = self._host.start(self._host.server_command(*under, *command), f"{self.name}.log",
                                    env=os.environ | (environment or {}))
-        running = Running(("127.0.0.1", port), process)
+        running = Running(("127.0.0.1", port), process, identity is not None)
         deadline = time.monotonic() + (60 if under else 10)
         while True:
             try:
-                client.Client(running.address, USER, DATABASE, PASSWORD).close()
+                running.login().close()
                 return running
             except (OSError, client.ServerError) as problem:
                 if process.poll() is not None or time.monotonic() > deadline:
@@ -76,9 +77,15 @@ class PgBouncer(Pooler):
         number = re.search(r"(\d+)\.(\d+)", text)
         self.supports_prepared = (int(number[1]), int(number[2])) >= (1, 21)
 
-    def _command(self, port, server, postgres):
+    def _command(self, port, server, postgres, identity):
         # server_tls_sslmode: newer versions default to prefer, which would encrypt one side only.
         extra = "max_prepared_statements = 200\n" if self.supports_prepared else ""
+        if identity:
+            extra += f"""client_tls_sslmode = require
+client_tls_cert_file = {identity.certificate}
+client_tls_key_file = {identity.key}
+client_tls_protocols = tlsv1.3
+"""
         self._host.write("userlist.txt", f'"{USER}" "{postgres.secret}"\n')
         config = self._host.write("pgbouncer.ini", f"""[databases]
 {DATABASE} = host={server} port={postgres.port} dbname={DATABASE}
@@ -114,7 +121,13 @@ host = "{server}"
 port = {postgres.port}
 """
 
-    def _command(self, port, server, postgres):
+    def _command(self, port, server, postgres, identity):
+        tls = f"""[client_tls]
+mode = "require"
+certificate = "{identity.certificate}"
+key = "{identity.key}"
+min_version = "TLSv1.3"
+""" if identity else ""
         config = self._host.write(f"{self.name}.toml", f"""[listen]
 addresses = ["127.0.0.1"]
 port = {port}
@@ -129,7 +142,7 @@ max_clients = {MAX_CLIENTS}
 [pool]
 mode = "transaction"
 size = {POOL_SIZE}
-{self._database(server, postgres)}[user.{USER}]
+{tls}{self._database(server, postgres)}[user.{USER}]
 password = "{postgres.secret}"
 """)
         return [self._program, "run", "-c", config]
@@ -165,10 +178,14 @@ cluster = "main"
 class Running:
     """A started target: `address` for clients; `pid` is None for the direct connection."""
 
-    def __init__(self, address, process):
+    def __init__(self, address, process, tls=False):
         self.address = address
+        self._tls = tls
         self._process = process
         self.pid = process.pid if process else None
+
+    def login(self):
+        return client.Client(self.address, USER, DATABASE, PASSWORD, tls=self._tls)
 
     def threads(self):
         return probes.threads_of(self.pid)
