@@ -99,6 +99,7 @@ server_process::~server_process() {
     fleet_.pools.keys.stop();
     fleet_.pools.handshakes.stop();
     fleet_.pools.names.stop();
+    fleet_.accounts.stop();
     // What dies with a worker may free permits that another one waited for.
     fleet_.pools.pools.freed = nullptr;
 }

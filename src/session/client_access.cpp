@@ -141,7 +141,7 @@ void client::identify() {
     if (!self_) {
         self_ = std::make_shared<client*>(this);
     }
-    const bool accepted = home_.all().pools.names.submit(
+    const bool accepted = home_.all().accounts.submit(
         [weak = std::weak_ptr{self_}, user = *user, &loop = home_.loop()] {
             std::string error;
             auto name = net::user_name(user, error);

@@ -68,6 +68,7 @@ void client::resume(worker& home, arrival a) {
     try {
         auto made = std::unique_ptr<client>{new client{home, a.fd.release()}};
         made->in_login_ = std::move(a.in_login);
+        made->login_since_ = a.since;
         made->channel_.secure(std::move(a.tls));
         made->channel_.keep(a.unread);
         owned_by_itself = made.release();
@@ -311,6 +312,7 @@ bool client::move_home(protocol::startup_message& m) {
     a.unread = channel_.take_kept();
     a.tls = channel_.take_tls();
     a.in_login = std::move(in_login_);
+    a.since = login_since_;
     a.fd = net::descriptor{channel_.stream().detach()};
     die();
     best->send_arrival(std::move(a));

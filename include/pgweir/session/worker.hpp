@@ -3,8 +3,10 @@
 
 #include "pgweir/auth/found_user.hpp"
 #include "pgweir/auth/scram_keys.hpp"
+#include "pgweir/base/clock.hpp"
 #include "pgweir/config/snapshot.hpp"
 #include "pgweir/metrics/report.hpp"
+#include "pgweir/net/background.hpp"
 #include "pgweir/net/descriptor.hpp"
 #include "pgweir/pool/gate.hpp"
 #include "pgweir/protocol/startup.hpp"
@@ -39,6 +41,9 @@ struct fleet {
     const local_service* services = nullptr;  // may be null
     auth::digest mock_seed{};
     auth::digest cancel_seed{};  // see cancel_registry
+    // Looks up who is at the other end of a unix socket. A directory service may take its time over
+    // that, and only logins that ask for it wait.
+    net::background accounts{2, 4096};
     std::vector<worker*> workers;
     std::atomic<bool> is_over = false;      // workers are being stopped: no more messages
     std::atomic<unsigned> clients = 0;      // from their startup packet on
@@ -96,6 +101,7 @@ struct arrival {
     std::unique_ptr<tls::engine> tls;  // null: plain text
     std::string unread;                // bytes that came behind the startup packet
     admission::ticket in_login;
+    base::time_point since;  // when the connection came
 };
 
 // Created and destroyed by the control thread; start() and stop() likewise. The rest is its own

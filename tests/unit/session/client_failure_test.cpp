@@ -1,10 +1,6 @@
 // What goes wrong for one client, such as want of memory, ends that one only.
-#include "net/sockets.hpp"
 #include "pgweir/auth/scram_keys.hpp"
-#include "pgweir/protocol/frame.hpp"
-#include "pgweir/protocol/message_writer.hpp"
-#include "pgweir/protocol/startup.hpp"
-#include "pgweir/session/worker.hpp"
+#include "session/fleet_scene.hpp"
 
 #include <gtest/gtest.h>
 
@@ -14,9 +10,6 @@
 #include <new>
 #include <string>
 #include <string_view>
-#include <sys/time.h>
-#include <utility>
-#include <vector>
 
 namespace pgweir::session {
 namespace {
@@ -64,86 +57,16 @@ public:
     }
 };
 
-// A client's end of a connection. Reading waits, and ends with the connection.
-class remote_client {
-public:
-    // Connects and sends its startup packet.
-    remote_client(worker& w, std::string_view database) {
-        net::socket_pair sockets;
-        const timeval limit{30, 0};
-        ::setsockopt(sockets.peer.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-        w.accept(sockets.ours.release(), {});
-        fd_ = std::move(sockets.peer);
-        std::string packet;
-        protocol::message_writer{packet}
-            .begin_untyped()
-            .put_int32(protocol::protocol_3_0)
-            .put_cstr("user")
-            .put_cstr("alice")
-            .put_cstr("database")
-            .put_cstr(database)
-            .put_cstr("")
-            .end();
-        net::write_all(fd_, packet);
-    }
-
-    void say(char type, std::string_view text) {
-        std::string message;
-        protocol::message_writer{message}.begin(type).put_cstr(text).end();
-        net::write_all(fd_, message);
-    }
-    // Reads up to a ReadyForQuery; false when the connection ends before.
-    bool read_ready() {
-        for (;;) {
-            const auto header = net::read_exactly(fd_, protocol::header_size);
-            if (header.size() < protocol::header_size) {
-                return false;
-            }
-            const auto f = protocol::read_frame(header.data());
-            net::read_exactly(fd_, f.size - protocol::header_size);
-            if (f.type == 'Z') {
-                return true;
-            }
-        }
-    }
-    // Does the connection end before it is ready again?
-    bool is_ended() {
-        char c;
-        return !read_ready() && ::recv(fd_.get(), &c, 1, 0) == 0;
-    }
-
-private:
-    net::descriptor fd_;
-};
-
-class client_failure : public ::testing::Test {
+class client_failure : public fleet_scene {
 protected:
     client_failure() {
-        auto& u = snapshot_->users["alice"];
-        u.name = "alice";
-        u.console = config::console_role::admin;
+        snapshot_->users["alice"].console = config::console_role::admin;
         snapshot_->databases["cursed"].name = "cursed";
         snapshot_->auth.method = config::login_method::trust;
         fleet_.services = &service_;
         fleet_.reload = [](const std::function<void(reload_outcome)>& done) { done({}); };
-        fleet_.max_clients = 10;
     }
 
-    ~client_failure() override {
-        for (const auto& w : workers_) {
-            w->stop();
-        }
-        fleet_.pools.keys.stop();  // it posts to workers
-    }
-
-    void start(unsigned workers = 1) {
-        for (unsigned i = 0; i < workers; ++i) {
-            workers_.push_back(std::make_unique<worker>(fleet_, i, snapshot_));
-        }
-        for (const auto& w : workers_) {
-            w->start();
-        }
-    }
     // A client that has logged in.
     remote_client newcomer() {
         remote_client c{*workers_.front(), "frail"};
@@ -152,9 +75,6 @@ protected:
     }
 
     frail_service service_;
-    std::shared_ptr<config::snapshot> snapshot_ = std::make_shared<config::snapshot>();
-    fleet fleet_;
-    std::vector<std::unique_ptr<worker>> workers_;
 };
 
 class request_failure : public client_failure, public ::testing::WithParamInterface<const char*> {};
