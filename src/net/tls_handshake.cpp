@@ -66,7 +66,11 @@ tls_handshake::outcome tls_handshake::begin_step() {
             }
         });
     });
-    return accepted ? outcome::pending : fail("too many handshakes are waiting");
+    if (!accepted) {
+        error_ = "too many handshakes are waiting";
+        return outcome::crowded;
+    }
+    return outcome::pending;
 }
 
 tls_handshake::outcome tls_handshake::finish_step(channel& c) {

@@ -106,7 +106,8 @@ void canceller::secure() {
     switch (handshake_->advance(channel_)) {
         case net::tls_handshake::outcome::pending: return;
         case net::tls_handshake::outcome::done: return send_packet();
-        case net::tls_handshake::outcome::failed: break;
+        case net::tls_handshake::outcome::failed:
+        case net::tls_handshake::outcome::crowded: break;
     }
     PGWEIR_LOG(warn, "a cancel request was not sent: SSL error: {}", handshake_->error());
     finish(true);

@@ -227,6 +227,9 @@ void server::pump_encryption() {
         switch (securing_->handshake->advance(channel_)) {
             case net::tls_handshake::outcome::pending: return;
             case net::tls_handshake::outcome::done: return begin_startup();
+            case net::tls_handshake::outcome::crowded:
+                // Our own shortage is no reason to go on without TLS.
+                return fail_login(unreachable(*target_, "too many TLS handshakes are waiting"));
             case net::tls_handshake::outcome::failed: break;
         }
         if (securing_->choice.tries_again({})) {

@@ -208,7 +208,8 @@ void client::pump_handshake() {
     switch (login_->handshake->advance(channel_)) {
         case net::tls_handshake::outcome::pending: return;
         case net::tls_handshake::outcome::done: login_->handshake.reset(); return on_secured();
-        case net::tls_handshake::outcome::failed: break;
+        case net::tls_handshake::outcome::failed:
+        case net::tls_handshake::outcome::crowded: break;
     }
     PGWEIR_LOG(info, "client {}: could not accept SSL connection: {}", id_,
                login_->handshake->error());

@@ -28,6 +28,7 @@ public:
         pending,  // waits for the peer, or for a step under way
         done,     // the channel speaks TLS
         failed,   // error() says why; an alert for the peer may be queued
+        crowded,  // too many wait for a thread already, which says nothing of the peer: try later
     };
     // Goes on with what `c` has received; call it when that has input, and by `wake`. Bytes kept in
     // `c` are the handshake's first ones. Not again once it is over.

@@ -67,6 +67,7 @@ protected:
         }
         all_.keys.stop();
         all_.names.stop();
+        all_.handshakes.stop();
         all_.pools.freed = nullptr;
         customers_.clear();
         pools_.clear();  // before the loops that their servers are on
