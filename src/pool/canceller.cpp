@@ -64,7 +64,10 @@ void canceller::on_io() {
         case state::sending: break;
     }
     // It has nothing to say but that it is through.
-    while (channel_.stream().is_open() && channel_.readable()) {
+    for (int turns = 0; channel_.stream().is_open() && channel_.readable(); ++turns) {
+        if (turns == receives_a_turn) {
+            return channel_.stream().call_again();
+        }
         if (channel_.receive().status == net::io_status::closed) {
             finish(true);
         }

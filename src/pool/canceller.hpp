@@ -13,6 +13,9 @@
 
 namespace pgweir::pool {
 
+// How often a connection to PostgreSQL is read before others have their turn.
+inline constexpr int receives_a_turn = 4;
+
 // PostgreSQL docs 55.2.8. PostgreSQL closes the connection once it has signalled the backend; only
 // then `done` runs (on the same worker), or after a timeout. Then it is told that nothing is
 // `certain`: the request may still wait to be read. Kept by `slices` until then.

@@ -351,7 +351,10 @@ void server::take(server_startup::step s) {
 }
 
 void server::read_login() {
-    while (channel_.readable() && state_ == phase::connecting) {
+    for (int turns = 0; channel_.readable() && state_ == phase::connecting; ++turns) {
+        if (turns == receives_a_turn) {
+            return channel_.stream().call_again();
+        }
         auto [data, status] = channel_.receive();
         while (state_ == phase::connecting && data.size() >= protocol::header_size) {
             const auto f = protocol::read_frame(data.data());
@@ -625,9 +628,13 @@ void server::clean() {
 
 void server::read_own() {
     // What a client has left unread may be all that comes.
+    int turns = 0;
     for (bool more = channel_.has_input();
          more && user_ == nullptr && state_ != phase::closing && state_ != phase::moving;
          more = channel_.readable()) {
+        if (turns++ == receives_a_turn) {
+            return channel_.stream().call_again();
+        }
         auto [data, status] = channel_.receive();
         bool settled = false;
         while (!data.empty()) {
@@ -1065,7 +1072,7 @@ void server::drain() {
     }
     const auto scratch = slice_->home().loop().scratch();
     for (int turns = 0; channel_.stream().readable(); ++turns) {
-        if (turns == 4) {
+        if (turns == receives_a_turn) {
             return channel_.stream().call_again();
         }
         if (channel_.stream().receive(scratch).status == net::io_status::closed) {

@@ -12,6 +12,24 @@
 
 namespace pgweir::tls {
 
+namespace {
+
+// How many messages of TLS itself one call of decrypt() goes through. New keys cost some thirty
+// microseconds each, so that what comes with one receive could take a tenth of a second. No peer
+// that means well has more to say at a time than a few session tickets.
+constexpr unsigned most_messages = 16;
+
+void count_message(
+    int, int, int content_type, const void*, std::size_t, SSL*, void* counted) noexcept {
+    auto& left = static_cast<wire*>(counted)->messages_left;
+    const bool is_of_tls = content_type == SSL3_RT_HANDSHAKE || content_type == SSL3_RT_ALERT;
+    if (is_of_tls && left != 0 && left != wire::unlimited) {
+        --left;
+    }
+}
+
+}  // namespace
+
 engine::engine(context_ptr shared, expectation expected)
     : shared_{std::move(shared)}, expected_{std::move(expected)}, ssl_{SSL_new(shared_->ctx_)} {
     if (ssl_ == nullptr) {
@@ -24,6 +42,8 @@ engine::engine(context_ptr shared, expectation expected)
         SSL_free(ssl_);
         throw;
     }
+    SSL_set_msg_callback(ssl_, count_message);
+    SSL_set_msg_callback_arg(ssl_, &wire_);
     if (shared_->side() == role::server) {
         SSL_set_accept_state(ssl_);
         return;
@@ -129,6 +149,7 @@ engine::plain engine::decrypt(std::string_view received, std::span<char> into) {
         tail_ += received;
     }
     wire_.in = of_tail ? std::string_view{tail_} : received;
+    wire_.messages_left = most_messages;
     plain p;
     ERR_clear_error();
     while (p.size < into.size()) {
@@ -149,6 +170,11 @@ engine::plain engine::decrypt(std::string_view received, std::span<char> into) {
         }
         wire_.in = {};
         break;
+    }
+    if (std::exchange(wire_.messages_left, wire::unlimited) == 0 && condition_ == condition::open) {
+        error_ = "too many TLS messages without data";
+        condition_ = condition::failed;
+        wire_.in = {};
     }
     keep_rest(of_tail);
     pending_ = condition_ == condition::open && (!tail_.empty() || SSL_pending(ssl_) > 0);

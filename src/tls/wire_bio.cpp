@@ -14,7 +14,7 @@ wire& wire_of(BIO* b) noexcept { return *static_cast<wire*>(BIO_get_data(b)); }
 int read_wire(BIO* b, char* into, int size) {
     auto& w = wire_of(b);
     BIO_clear_retry_flags(b);
-    if (w.in.empty()) {
+    if (w.in.empty() || w.messages_left == 0) {
         BIO_set_retry_read(b);
         return -1;
     }

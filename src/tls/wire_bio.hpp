@@ -6,8 +6,8 @@
 
 namespace pgweir::tls {
 
-// Reads from `w.in`, and asks to be called again once that is empty; writes to `w.room`, then to
-// `w.overflow`, and never has to wait. `w` must outlive it.
+// Reads from `w.in`, and asks to be called again once that is empty, or no more is to be read;
+// writes to `w.room`, then to `w.overflow`, and never has to wait. `w` must outlive it.
 [[nodiscard]] bio_ptr make_bio(wire& w);
 
 }  // namespace pgweir::tls

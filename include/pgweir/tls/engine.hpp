@@ -59,7 +59,8 @@ public:
         condition then = condition::open;  // what follows these bytes
     };
     // Takes all of `received` and fills `into` as far as there is plain text for it. What did not
-    // fit stays, and comes first the next time.
+    // fit stays, and comes first the next time. A peer that floods us with messages of TLS itself
+    // instead is one that has failed.
     [[nodiscard]] plain decrypt(std::string_view received, std::span<char> into);
     // Would decrypt() have more without receiving?
     [[nodiscard]] bool has_pending() const noexcept { return pending_; }

@@ -3,6 +3,7 @@
 #include "net/tls_peer.hpp"
 #include "pgweir/net/channel.hpp"
 #include "pgweir/net/tls_handshake.hpp"
+#include "tls/chatty_client.hpp"
 
 #include <gtest/gtest.h>
 
@@ -382,6 +383,60 @@ TEST_F(channel_tls_test, goes_on_with_another_loop) {
     other.call([] {});  // until what is left in the kernel has been told
     EXPECT_EQ(other.call([&] { return all_of(*there); }), pattern(80'000));
     other.call([&] { there.reset(); });
+}
+
+// A channel to a client that says more of TLS than it has to.
+class chatty_peer_test : public tls_handshake_test {
+protected:
+    chatty_peer_test() {
+        begin();
+        write_all(sockets_.peer, peer_.answer({}));
+        while (!peer_.is_done()) {
+            write_all(sockets_.peer, peer_.answer(some()));
+        }
+        if (wait() != outcome::done) {
+            throw std::runtime_error{error_};
+        }
+        worker_.call([] {});
+    }
+
+    io_status receive() {
+        return worker_.call([this] { return channel_->receive().status; });
+    }
+    // What the peer does not read stays with us.
+    void fill_up() {
+        worker_.call([this] {
+            const int size = 4096;
+            ::setsockopt(channel_->stream().fd(), SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+            (void)channel_->send(pattern(1'000'000));
+        });
+    }
+
+    tls::chatty_client peer_;
+
+private:
+    std::string some() {
+        std::string into(16 * 1024, '\0');
+        const auto n = ::recv(sockets_.peer.get(), into.data(), into.size(), 0);
+        into.resize(n <= 0 ? 0 : static_cast<std::size_t>(n));
+        return into;
+    }
+};
+
+TEST_F(chatty_peer_test, is_answered) {
+    write_all(sockets_.peer, peer_.new_keys(2));
+    EXPECT_EQ(receive(), io_status::would_block);
+}
+
+TEST_F(chatty_peer_test, is_left_when_it_reads_nothing_of_the_answers) {
+    fill_up();
+    write_all(sockets_.peer, peer_.new_keys(2));
+    EXPECT_EQ(receive(), io_status::closed);
+}
+
+TEST_F(chatty_peer_test, is_left_when_it_has_nothing_else_to_say) {
+    write_all(sockets_.peer, peer_.new_keys(1000));
+    EXPECT_EQ(receive(), io_status::closed);
 }
 
 }  // namespace

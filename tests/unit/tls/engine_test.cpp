@@ -1,6 +1,7 @@
 // The dialogue of two engines: handshakes, records, and everything that may go wrong with them.
 #include "pgweir/tls/engine.hpp"
 
+#include "tls/chatty_client.hpp"
 #include "tls/engine_pair.hpp"
 
 #include <gtest/gtest.h>
@@ -413,6 +414,52 @@ TEST(engine, refuses_a_record_that_is_sent_again) {
     const auto bytes = engine_pair::encrypted(pair->client, "pay");
     EXPECT_EQ(engine_pair::decrypted(pair->server, bytes + bytes).text, "pay");
     EXPECT_EQ(engine_pair::decrypted(pair->server, {}).then, condition::failed);
+}
+
+// --- a peer that talks of nothing but TLS
+
+// A server's engine, and whom it talks to.
+struct chat {
+    chat() { client.shake_hands_with(server); }
+
+    engine server{must_load(engine_pair::server_settings())};
+    chatty_client client;
+};
+
+TEST(engine, takes_new_keys_and_goes_on) {
+    chat c;
+    auto bytes = c.client.new_keys(3);
+    bytes += c.client.sealed("hello");
+    EXPECT_EQ(engine_pair::decrypted(c.server, bytes).text, "hello");
+}
+
+// OpenSSL answers with whatever comes next.
+TEST(engine, answers_new_keys) {
+    chat c;
+    (void)engine_pair::decrypted(c.server, c.client.new_keys(2));
+    EXPECT_TRUE(c.server.has_output());
+}
+
+// Each costs much and brings nothing, so that one receive of them would hold up everybody else.
+TEST(engine, fails_at_a_flood_of_new_keys) {
+    chat c;
+    EXPECT_EQ(engine_pair::decrypted(c.server, c.client.new_keys(1000)).then, condition::failed);
+    EXPECT_EQ(c.server.error(), "too many TLS messages without data");
+}
+
+TEST(engine, does_not_work_through_a_flood_of_new_keys) {
+    chat c;
+    (void)engine_pair::decrypted(c.server, c.client.new_keys(1000));
+    EXPECT_LT(c.server.take_output().size(), 32U * 32U);
+}
+
+TEST(engine, bears_new_keys_that_come_now_and_then) {
+    chat c;
+    for (int i = 0; i < 100; ++i) {
+        (void)engine_pair::decrypted(c.server, c.client.new_keys(1));
+        (void)c.server.take_output();
+    }
+    EXPECT_EQ(engine_pair::decrypted(c.server, c.client.sealed("hello")).text, "hello");
 }
 
 // --- the end
