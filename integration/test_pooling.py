@@ -10,7 +10,7 @@ import pytest
 
 import wire
 from cluster import until
-from threads import in_threads
+from threads import Sender, in_threads
 from watching import Sampler, running, waiting
 from wire import Closed, Wire, sqlstates
 
@@ -783,6 +783,22 @@ def test_a_slow_reader_stays_although_others_wait(cluster, pooler, database, wha
             reader.buffer += reader.sock.recv(4096)
             time.sleep(0.1)
         assert sum(len(v) for (v,) in wire.rows(reader.read_until("Z"))) == 50_000_000
+        assert wire.rows(waiter.read_until("Z")) == [["1"]]
+
+
+def test_a_slow_reader_of_pgweir_s_own_replies_has_its_time_as_well(cluster, pooler, database):
+    """Parse and Close of a statement that the server knows are answered without it."""
+    weir = pooler(cluster, {"pool": {"size": 1}}, [database])
+    reader, times = Wire(weir.address, receive_buffer=4096), 300_000
+    reader.login("app", database, "app-secret")
+    batch = wire.parse("select 1", "s") + wire.close("S", "s") + wire.FLUSH
+    with weir.wire("app", database) as waiter:
+        Sender(reader, batch * times).start_and_wait_until_stuck_or_done()
+        waiter.send(wire.query("select 1"))
+        waiting(weir, database)
+        time.sleep(1)
+        assert reader.read_bytes(10 * times) == (b"1\0\0\0\4" b"3\0\0\0\4") * times
+        reader.send(wire.SYNC).read_ready()
         assert wire.rows(waiter.read_until("Z")) == [["1"]]
 
 

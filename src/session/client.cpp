@@ -113,7 +113,8 @@ base::time_point client::deadline() const noexcept {
         case phase::failed: return request_deadline();
         case phase::active: break;
     }
-    const bool may_stall = channel_.has_backlog() && gate_->timeouts().client_stall.count() != 0;
+    const bool may_stall = channel_.has_backlog() && stall_check_ != base::no_time &&
+                           gate_->timeouts().client_stall.count() != 0;
     const auto due = std::min(request_deadline(), hold_deadline());
     return may_stall ? std::min(due, stall_check_) : due;
 }
@@ -150,6 +151,13 @@ base::time_point client::request_deadline() const noexcept {
 }
 
 void client::on_io() try {
+    go_on();
+    watch_backlog();
+} catch (const std::exception& e) {
+    give_up(e);
+}
+
+void client::go_on() {
     switch (phase_) {
         case phase::startup:
         case phase::authenticating:
@@ -184,6 +192,9 @@ void client::on_io() try {
             if (!channel_.flush()) {
                 return leave(false);
             }
+            if (!channel_.has_backlog()) {
+                stall_check_ = base::no_time;
+            }
             pump_client();
             if (was_blocked && phase_ == phase::active) {
                 pump_server();
@@ -195,8 +206,6 @@ void client::on_io() try {
         case phase::local: return pump_local();
         case phase::closing: return finish_closing();
     }
-} catch (const std::exception& e) {
-    give_up(e);
 }
 
 void client::on_timer() try {
@@ -285,6 +294,14 @@ void client::on_timer() try {
     give_up(e);
 }
 
+// A backlog may have begun that no server's reply has made: replies of ours, or what TLS has to say
+// by itself. It counts from its beginning as well.
+void client::watch_backlog() {
+    if (phase_ == phase::active && channel_.has_backlog() && stall_check_ == base::no_time) {
+        watch_reading();
+    }
+}
+
 // A backlog towards an active client has begun. How much it reads is asked by the timer: that takes
 // a system call.
 void client::watch_reading() {
@@ -297,7 +314,8 @@ void client::watch_reading() {
 // Has an active client read nothing of its answer for too long, while somebody needs its server?
 bool client::is_stalled() noexcept {
     const auto limit = gate_->timeouts().client_stall;
-    if (!channel_.has_backlog() || limit.count() == 0 || now() < stall_check_) {
+    if (!channel_.has_backlog() || stall_check_ == base::no_time || limit.count() == 0 ||
+        now() < stall_check_) {
         return false;
     }
     const auto left = channel_.unread();

@@ -82,6 +82,13 @@ void client::begin_wait() {
 }
 
 void client::on_server(pool::lease server) try {
+    serve_with(std::move(server));
+    watch_backlog();
+} catch (const std::exception& e) {
+    give_up(e);
+}
+
+void client::serve_with(pool::lease server) {
     if (is_dedicated_) {
         const auto welcome = server->parameters().messages();
         begin_link(std::move(server));
@@ -98,14 +105,13 @@ void client::on_server(pool::lease server) try {
     if (channel_.has_input()) {
         read_client();  // the right to begin was checked when the server was lent
     }
-} catch (const std::exception& e) {
-    give_up(e);
 }
 
 // --- with a server
 
 void client::begin_link(pool::lease server) {
     lease_ = std::move(server);
+    stall_check_ = base::no_time;
     const bool keeps_server = is_session();
     retains_ = !keeps_server && gate_->has_cluster();
     lease_->backend().hold_fatal(retains_);
@@ -219,6 +225,7 @@ void client::on_server_standing() try {
     if (held_back_) {
         pump_client();
         give_back();
+        watch_backlog();
     }
 } catch (const std::exception& e) {
     give_up(e);
@@ -353,6 +360,7 @@ void client::on_server_io() try {
         pump_client();
         give_back();
     }
+    watch_backlog();
 } catch (const std::exception& e) {
     give_up(e);
 }

@@ -133,6 +133,7 @@ private:
     // relay (client_relay.cpp)
     void pump_idle();
     void begin_wait();
+    void serve_with(pool::lease server);
     void begin_link(pool::lease server);
     void pump_client();
     void read_client();
@@ -177,6 +178,7 @@ private:
     void refuse_request(const protocol::error_fields& why);
     void pump_refusal();
 
+    void go_on();
     void enter(phase p);
     void arm_timer();
     [[nodiscard]] base::time_point deadline() const noexcept;
@@ -186,6 +188,7 @@ private:
     }
     [[nodiscard]] base::time_point request_deadline() const noexcept;
     [[nodiscard]] base::time_point hold_deadline() const noexcept;
+    void watch_backlog();
     void watch_reading();
     [[nodiscard]] bool is_stalled() noexcept;
     [[nodiscard]] base::time_point now() const noexcept { return home_.loop().now(); }
@@ -229,9 +232,9 @@ private:
     base::time_point query_since_;        // begin of the request now being answered; no_time: none
     base::time_point asked_since_;        // when the first of those not answered yet was sent
     base::time_point transaction_since_;  // no_time: none
-    // Valid while the channel of an active client has a backlog.
+    // Of a backlog in the channel of an active client.
     base::time_point stall_since_;    // when the client was last seen to read
-    base::time_point stall_check_;    // when to look again
+    base::time_point stall_check_;    // when to look again; no_time: there is none yet
     std::size_t stall_left_ = 0;      // what it had not read then
     std::uint32_t connected_at_ = 0;  // seconds since 1970
     std::unique_ptr<login> login_;
