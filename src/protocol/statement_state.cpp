@@ -110,17 +110,6 @@ bool client_statements::is_tied() const noexcept {
            });
 }
 
-void client_statements::untie() {
-    for (auto it = names_.begin(); has_tied_ && it != names_.end();) {
-        auto& n = it->second.what;
-        if (n.assumed() != nullptr && n.assumed()->parse.empty()) {
-            n.set(nullptr);
-        }
-        it = n.is_settled() && n.assumed() == nullptr ? names_.erase(it) : std::next(it);
-    }
-    has_tied_ = false;
-}
-
 std::string_view client_statements::await_unnamed(std::string_view parse) noexcept {
     ++waiting_;
     // A long pipeline must not keep what only its last statement could need.

@@ -78,8 +78,6 @@ public:
     [[nodiscard]] std::uint32_t take_remain() noexcept { return std::exchange(remain_, 0U); }
     // Nothing of a message has been passed on without its end.
     [[nodiscard]] bool at_boundary() const noexcept { return remain_ == 0; }
-    // So many bytes of a message are still to come of which the beginning has been passed on.
-    [[nodiscard]] std::uint32_t remaining() const noexcept { return remain_; }
 
 private:
     void start(std::string_view head, ledger& ledger, session_marks& marks);

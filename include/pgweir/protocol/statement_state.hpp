@@ -102,8 +102,6 @@ public:
     // Names whose text is not kept: only one server knows them, so the client must not leave it.
     [[nodiscard]] bool is_tied() const noexcept;
     void tie() noexcept { has_tied_ = true; }
-    // That server is gone, and with it what those names stood for.
-    void untie();
 
     // The unnamed statement, which PostgreSQL keeps until the next Parse of it or simple query, and
     // so beyond a transaction. Its whole Parse message; empty when there is none, or it was too

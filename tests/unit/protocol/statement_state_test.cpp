@@ -169,16 +169,6 @@ TEST_F(client_names, tie_it_while_a_text_is_not_kept) {
     EXPECT_FALSE(client.is_tied());
 }
 
-TEST_F(client_names, of_texts_that_are_not_kept_go_with_their_server) {
-    know("a", make("select 1"));
-    know("b", store.make_unshared(transaction_control::none));
-    client.tie();
-    client.untie();
-    EXPECT_FALSE(client.is_tied());
-    EXPECT_NE(client.find("a"), nullptr);
-    EXPECT_EQ(client.find("b"), nullptr);
-}
-
 // --- the unnamed statement
 
 TEST(unnamed_statement, is_kept_when_it_was_parsed) {
