@@ -14,7 +14,7 @@ import installs
 from cluster import ROLES, Cluster, until
 from failover_scene import LONG
 from scram import md5_secret, verifier
-from wire import Wire, fields, query, sqlstates, startup
+from wire import Wire, fields, message, query, sqlstates, startup
 
 ROLE_SQL = Path(__file__).parent.parent / "conf" / "auth_query.sql"
 ASKER = {"auth_user": "boss", "auth_password": "boss-secret"}
@@ -164,6 +164,36 @@ def test_a_reload_ends_look_ups(home, pooler):
     assert login(weir, "app", "app-secret") is None
     weir.change({"auth": {"auth_user": ""}})
     assert login(weir, "app", "app-secret") == "28P01"
+
+
+# Says of everybody that the password is "pencil", whatever pg_authid has.
+ELSEWHERE = {"auth_query": f"select $1::text, '{verifier('pencil')}'"}
+
+
+@pytest.mark.parametrize(("password", "outcome"), [("app-secret", "28P01"), ("pencil", None)])
+def test_a_reload_in_the_middle_of_a_question_has_it_asked_anew(home, pooler, password, outcome):
+    """Nothing has been said to the client by then."""
+    slow = f"select $1::text, '{verifier('app-secret')}' from pg_sleep(60)"
+    weir = pooler(home, {**looking_up(auth_query=slow, auth_timeout="1m"),
+                         "database": {"shop": {"user": "app", "password": "app-secret"}}})
+    with weir.wire() as client:
+        client.send(startup({"user": "somebody", "database": "shop"}))
+        until(lambda: lookups(weir)["asked"] == 1, what="the question")
+        weir.change({"auth": ELSEWHERE})
+        client.authenticate("somebody", password)
+        assert (client.login_error and client.login_error["C"]) == outcome
+
+
+def test_a_reload_that_changes_the_place_refuses_whom_the_old_one_has_let_in(home, pooler):
+    weir = pooler(home, {**looking_up(), "workers": {"count": 1}})
+    with weir.wire() as client:
+        client.send(startup({"user": "app", "database": "shop"}))
+        challenge = client.read()
+        weir.change({"auth": ELSEWHERE})
+        client.buffer += message(challenge.type, challenge.body)
+        client.authenticate("app", "app-secret")
+        assert client.login_error["C"] == "57P03"
+        assert "configuration was changed" in client.login_error["D"]
 
 
 # --- nobody can tell who exists ------------------------------------------------------------------

@@ -30,38 +30,6 @@ source_settings settings_of(const config::snapshot& snapshot) {
     return out;
 }
 
-config::tls_mode mode_of(const std::string& sslmode) {
-    using enum config::tls_mode;
-    for (const auto m : {disable, allow, prefer, require, verify_ca, verify_full}) {
-        if (sslmode == config::to_string(m)) {
-            return m;
-        }
-    }
-    return verify_full;
-}
-
-source_key key_of(const config::snapshot& snapshot,
-                  const config::database_settings& database,
-                  config::auth_query_settings how) {
-    source_key out;
-    out.tls = database.tls;
-    if (const auto c = snapshot.clusters.find(database.cluster); c != snapshot.clusters.end()) {
-        if (const auto m = mode_of(c->second.monitor_sslmode); m > out.tls.sslmode) {
-            out.tls.sslmode = m;
-            out.tls.sslrootcert = c->second.monitor_sslrootcert;
-        }
-        out.tls.channel_binding =
-            std::max(out.tls.channel_binding, c->second.monitor_channel_binding);
-    }
-    out.cluster = database.cluster;
-    if (out.cluster.empty()) {
-        out.host = database.host;
-        out.port = database.port;
-    }
-    out.how = std::move(how);
-    return out;
-}
-
 }  // namespace
 
 class user_directory::body {
@@ -79,6 +47,7 @@ private:
     void run();
     void apply(const config::snapshot& snapshot);
     user_source* source_of(const std::string& database);
+    void ask(const std::string& database, const std::string& user, const done& then);
     // False: there is no thread to run it.
     template <class Function>
     bool post(Function f);
@@ -165,12 +134,11 @@ void user_directory::body::apply(const config::snapshot& snapshot) {
     by_section_.clear();
     const auto settings = settings_of(snapshot);
     for (const auto& [name, database] : snapshot.databases) {
-        auto how = config::find_auth_query(snapshot, database);
-        if (!how) {
+        const auto key = config::find_lookup_place(snapshot, database);
+        if (!key) {
             continue;
         }
-        const auto key = key_of(snapshot, database, std::move(*how));
-        const auto is_it = [&](const auto& s) { return s != nullptr && s->key() == key; };
+        const auto is_it = [&](const auto& s) { return s != nullptr && s->key() == *key; };
         auto at = std::ranges::find_if(sources_, is_it);
         if (at == sources_.end()) {
             if (const auto old = std::ranges::find_if(before, is_it); old != before.end()) {
@@ -178,8 +146,8 @@ void user_directory::body::apply(const config::snapshot& snapshot) {
                 sources_.back()->configure(settings);
             } else {
                 sources_.push_back(std::make_unique<user_source>(
-                    io_, names_, key, settings,
-                    key.cluster.empty() ? nullptr : boards_(key.cluster), serials_));
+                    io_, names_, *key, settings,
+                    key->cluster.empty() ? nullptr : boards_(key->cluster), serials_));
             }
             at = std::prev(sources_.end());
         }
@@ -194,21 +162,31 @@ user_source* user_directory::body::source_of(const std::string& database) {
 }
 
 void user_directory::body::find(const std::string& database, const std::string& user, done then) {
-    const bool is_posted = post([this, database, user, then] {
-        // As long a name is nobody's: NAMEDATALEN is 64, with its end.
-        constexpr std::size_t longest = 63;
-        auto* source = source_of(database);
-        if (source == nullptr) {
-            then(std::nullopt);
-        } else if (user.size() > longest) {
-            then(auth::found_user{});
-        } else {
-            source->find(user, then);
-        }
-    });
+    const bool is_posted = post([this, database, user, then] { ask(database, user, then); });
     if (!is_posted) {
         then(std::nullopt);
     }
+}
+
+void user_directory::body::ask(const std::string& database,
+                               const std::string& user,
+                               const done& then) {
+    // As long a name is nobody's: NAMEDATALEN is 64, with its end.
+    constexpr std::size_t longest = 63;
+    auto* source = source_of(database);
+    if (source == nullptr) {
+        return then(std::nullopt);
+    }
+    if (user.size() > longest) {
+        return then(auth::found_user{});
+    }
+    source->find(user, [this, database, user, then, asked = source->key()](const auto& found) {
+        // A reload ends the sources that it has no use for: who waited there asks the new one.
+        if (const auto* now = source_of(database); now != nullptr && !(now->key() == asked)) {
+            return ask(database, user, then);
+        }
+        then(found);
+    });
 }
 
 void user_directory::body::doubt(const std::string& database,

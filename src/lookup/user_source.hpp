@@ -4,7 +4,7 @@
 #include "lookup/lookup_answer.hpp"
 #include "lookup/user_cache.hpp"
 #include "pgweir/cluster/board.hpp"
-#include "pgweir/config/snapshot.hpp"
+#include "pgweir/config/lookup_place.hpp"
 #include "pgweir/metrics/report.hpp"
 #include "pgweir/watch/name_lookup.hpp"
 
@@ -20,21 +20,8 @@
 
 namespace pgweir::lookup {
 
-// Where one is. Databases of which all of this is the same share a source.
-struct source_key {
-    std::string cluster;  // else host and port
-    std::string host;
-    std::uint16_t port = 0;
-    config::auth_query_settings how;
-    config::server_tls_settings
-        tls;  // of the database; with a cluster no weaker than the monitor's
-
-    [[nodiscard]] bool operator==(const source_key& o) const {
-        return cluster == o.cluster && host == o.host && port == o.port && how.user == o.how.user &&
-               how.password == o.how.password && how.query == o.how.query &&
-               how.database == o.how.database && tls == o.tls;
-    }
-};
+// Where one is. Databases that share it share a source.
+using source_key = config::lookup_place;
 
 // What a reload may change.
 struct source_settings {

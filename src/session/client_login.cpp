@@ -402,6 +402,7 @@ auth::channel_binding client::channel_binding() const {
 // Nothing has been said to the client yet, so who is unknown cannot be told from who is known.
 void client::look_up() {
     enter(phase::looking_up);
+    login_->looked_up_at = lookup_place();
     if (!self_) {
         self_ = std::make_shared<client*>(this);
     }
@@ -416,11 +417,21 @@ void client::look_up() {
         });
 }
 
+// Where this client's user is looked up, by the configuration in force.
+std::optional<config::lookup_place> client::lookup_place() const {
+    const auto& snapshot = home_.snapshot();
+    const auto* database = snapshot.find_database(login_->startup.database);
+    return database == nullptr ? std::nullopt : config::find_lookup_place(snapshot, *database);
+}
+
 void client::on_looked_up(const std::optional<auth::found_user>& found) try {
     if (phase_ != phase::looking_up) {
         return;
     }
     const auto& user = login_->startup.user;
+    if (const auto place = lookup_place(); place && place != login_->looked_up_at) {
+        return look_up();  // a reload came meanwhile: the answer is of a place that counts no more
+    }
     if (!found) {
         return fail({.severity = "FATAL",
                      .sqlstate = "57P03",
@@ -538,6 +549,13 @@ void client::on_authenticated() {
     if (login_->found ? user != nullptr || !may_be_found : user == nullptr) {
         return refuse_later(
             {"28P01", "password authentication failed for user \"" + startup.user + '"', {}});
+    }
+    if (login_->found && lookup_place() != login_->looked_up_at) {
+        // What the client has proved is good for a place that counts no more.
+        return fail({.severity = "FATAL",
+                     .sqlstate = "57P03",
+                     .message = "user \"" + startup.user + "\" cannot be looked up at this moment",
+                     .detail = "The configuration was changed while the client logged in."});
     }
     remember_proof();
     // Who is known may wait for a server without keeping others, such as cancel requests, out.

@@ -3,6 +3,7 @@
 
 #include "pgweir/auth/access_rules.hpp"
 #include "pgweir/auth/client_login.hpp"
+#include "pgweir/config/lookup_place.hpp"
 #include "pgweir/net/tls_handshake.hpp"
 #include "pgweir/protocol/batch_refusal.hpp"
 #include "pgweir/protocol/failed_transaction.hpp"
@@ -26,6 +27,7 @@ struct client::login {
     const auth::hba_rule* rule = nullptr;
     auth::method method = auth::method::scram_sha_256;  // of this login, to its end
     std::optional<auth::found_user> found;  // of a user whom the configuration does not name
+    std::optional<config::lookup_place> looked_up_at;  // where that is, or is being, looked for
     config::access_target target = config::access_target::primary;
     std::string out;  // complete messages that may wait for the next write
     bool ssl_answered = false;

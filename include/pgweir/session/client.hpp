@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pgweir/auth/client_login.hpp"
+#include "pgweir/config/lookup_place.hpp"
 #include "pgweir/net/channel.hpp"
 #include "pgweir/pool/gate.hpp"
 #include "pgweir/protocol/batch_refusal.hpp"
@@ -104,6 +105,7 @@ private:
     void log_in();
     [[nodiscard]] bool asks_for_console(const std::string& database) const;
     void look_up();
+    [[nodiscard]] std::optional<config::lookup_place> lookup_place() const;
     void on_looked_up(const std::optional<auth::found_user>& found);
     void authenticate(auth::credentials who);
     [[nodiscard]] auth::channel_binding channel_binding() const;
