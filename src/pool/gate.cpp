@@ -61,6 +61,7 @@ void gate::configure(const config::snapshot& snapshot) {
     removed_ = database == nullptr || forced != key_.role.empty() ||
                (database->cluster.empty() && is_for_reading());
     if (removed_) {
+        identity_ = {};
         while (!held_.empty()) {
             auto& w = held_.front();
             end_hold(w);
@@ -70,6 +71,10 @@ void gate::configure(const config::snapshot& snapshot) {
     }
     // Clients of a forced user share the pool, so what is said of one of them does not shape it.
     const auto* user = forced ? nullptr : snapshot.find_user(key_.role);
+    if (const auto identity = server_identity_of(snapshot, *database, key_.role);
+        !identity_.is_of(identity)) {
+        identity_ = home_.all().keys.hold(identity);
+    }
     pool_ = config::effective_pool(*database, user);
     timeouts_ = config::effective_timeouts(*database, user);
     if (branches_.empty() || database->cluster != cluster_name_) {

@@ -50,21 +50,38 @@ bool key_ring::derive(const auth::hash_request& request,
         });
 }
 
+key_ring::interest key_ring::hold(const std::string& identity) {
+    const std::lock_guard lock{mutex_};
+    const auto it = records_.try_emplace(identity).first;
+    ++it->second.holders;
+    return {*this, it};
+}
+
+void key_ring::release(records::iterator held) noexcept {
+    const std::lock_guard lock{mutex_};
+    if (--held->second.holders == 0) {
+        records_.erase(held);
+    }
+}
+
 void key_ring::remember(const std::string& identity, proven p) {
     const std::lock_guard lock{mutex_};
-    const auto [it, is_new] = proven_.try_emplace(identity, p);
-    auto& known = it->second;
-    if (is_new || p.serial < known.serial) {
+    const auto it = records_.find(identity);
+    if (it == records_.end()) {
         return;
     }
-    if (p.serial == known.serial && p.serial != 0) {
+    auto& known = it->second.known;
+    if (known && p.serial < known->serial) {
+        return;
+    }
+    if (known && p.serial == known->serial && p.serial != 0) {
         if (p.secret.empty()) {
-            p.secret = known.secret;
+            p.secret = known->secret;
         }
         if (p.iterations == 0) {
-            p.keys = known.keys;
-            p.salt = known.salt;
-            p.iterations = known.iterations;
+            p.keys = known->keys;
+            p.salt = known->salt;
+            p.iterations = known->iterations;
         }
     }
     known = std::move(p);
@@ -72,8 +89,8 @@ void key_ring::remember(const std::string& identity, proven p) {
 
 std::optional<key_ring::proven> key_ring::recall(const std::string& identity) const {
     const std::lock_guard lock{mutex_};
-    const auto it = proven_.find(identity);
-    return it == proven_.end() ? std::nullopt : std::optional{it->second};
+    const auto it = records_.find(identity);
+    return it == records_.end() ? std::nullopt : it->second.known;
 }
 
 }  // namespace pgweir::pool

@@ -108,6 +108,9 @@ void slice::configure(const config::snapshot& snapshot) {
     if (database == nullptr || forced != key.role.empty() ||
         database->cluster.empty() == clustered_ || (clustered_ && place == nullptr)) {
         target_ = nullptr;
+        if (database == nullptr || forced != key.role.empty()) {
+            identity_ = {};  // nobody will log in again
+        }
         go_by(cluster::no_lease);
         close_idle();
         refuse_all(removed());
@@ -135,6 +138,9 @@ void slice::configure(const config::snapshot& snapshot) {
     auto next = make_target(snapshot, *database, key.database, key.role, place);
     const bool moved = target_ == nullptr || !target_->is_same_server(*next);
     target_ = std::move(next);
+    if (!identity_.is_of(target_->identity)) {
+        identity_ = home_.all().keys.hold(target_->identity);
+    }
     if (moved) {
         welcomes_.clear();
         shelf_->failures = 0;

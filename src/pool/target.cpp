@@ -12,6 +12,12 @@ std::string identity_of(const config::snapshot& snapshot,
     return snapshot.find_user(user) != nullptr ? user : user + '\0' + database.name;
 }
 
+std::string server_identity_of(const config::snapshot& snapshot,
+                               const config::database_settings& database,
+                               const std::string& role) {
+    return database.user.empty() ? identity_of(snapshot, database, role) : database.user;
+}
+
 net::tcp_options tcp_options_of(const config::snapshot& snapshot) {
     return {snapshot.tcp.keepalive, static_cast<int>(snapshot.tcp.keepalive_idle.count()),
             static_cast<int>(snapshot.tcp.keepalive_interval.count()), snapshot.tcp.keepalive_count,
@@ -40,7 +46,7 @@ target_ptr make_target(const config::snapshot& snapshot,
     }
     const bool forced = !database.user.empty();
     t.is_looked_up = !forced && snapshot.find_user(role) == nullptr;
-    t.identity = forced ? t.user : identity_of(snapshot, database, role);
+    t.identity = server_identity_of(snapshot, database, role);
     t.tcp = tcp_options_of(snapshot);
     t.protocol_minor = database.protocol == config::server_protocol::v3_0 ? 0 : 2;
     t.tls = database.tls;

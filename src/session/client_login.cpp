@@ -580,6 +580,11 @@ void client::remember_proof() {
         proof.salt = dialogue.verifier()->salt;
         proof.iterations = dialogue.verifier()->iterations;
     }
+    auto& ring = home_.all().pools.keys;
+    const auto remember = [&](const std::string& identity) {
+        login_->identity = ring.hold(identity);
+        ring.remember(identity, std::move(proof));
+    };
     const auto& snapshot = home_.snapshot();
     if (login_->found) {
         proof.serial = login_->found->serial;
@@ -589,10 +594,9 @@ void client::remember_proof() {
             proof.secret = login_->found->secret;
         }
         const auto& database = *snapshot.find_database(startup.database);
-        home_.all().pools.keys.remember(pool::identity_of(snapshot, database, startup.user),
-                                        std::move(proof));
+        remember(pool::identity_of(snapshot, database, startup.user));
     } else if (proof.iterations != 0) {
-        home_.all().pools.keys.remember(startup.user, std::move(proof));
+        remember(startup.user);
     }
 }
 

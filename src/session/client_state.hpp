@@ -28,6 +28,7 @@ struct client::login {
     auth::method method = auth::method::scram_sha_256;  // of this login, to its end
     std::optional<auth::found_user> found;  // of a user whom the configuration does not name
     std::optional<config::lookup_place> looked_up_at;  // where that is, or is being, looked for
+    pool::key_ring::interest identity;                 // until the client is at its gate
     config::access_target target = config::access_target::primary;
     std::string out;  // complete messages that may wait for the next write
     bool ssl_answered = false;

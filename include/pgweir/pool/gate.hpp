@@ -152,6 +152,7 @@ private:
     metrics::traffic* traffic_;
     std::shared_ptr<protocol::statement_store> statements_;
     unsigned residents_ = 0;
+    key_ring::interest identity_;  // its clients may need a server at any time
 
     // Where clients go now; null: nowhere, or wherever route_read() says.
     slice* current_ = nullptr;

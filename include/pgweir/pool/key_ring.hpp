@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
 namespace pgweir::net {
 class loop;
@@ -43,8 +44,12 @@ public:
         base::secret secret = {};  // plain or md5; empty: none
         std::uint64_t serial = 0;  // of the answer that it was checked with; see found_user
     };
-    // What was checked with an older answer than what is known already is dropped: the password has
-    // been changed since. With the same answer, each adds what the other lacks.
+    class interest;
+    // Somebody may have to log in at PostgreSQL as this identity.
+    [[nodiscard]] interest hold(const std::string& identity);
+    // Does nothing for an identity that nobody holds. What was checked with an older answer than
+    // what is known already is dropped: the password has been changed since. With the same answer,
+    // each adds what the other lacks.
     void remember(const std::string& identity, proven p);
     [[nodiscard]] std::optional<proven> recall(const std::string& identity) const;
 
@@ -54,10 +59,48 @@ private:
 
     static constexpr std::size_t cache_limit = 4096;
 
+    struct record {
+        std::optional<proven> known;
+        unsigned holders = 0;
+    };
+    using records = std::map<std::string, record>;  // by identity
+    void release(records::iterator held) noexcept;
+
     mutable std::mutex mutex_;
     std::unordered_map<std::string, auth::scram_keys> derived_;  // by digest of what went in
-    std::map<std::string, proven> proven_;                       // by identity
+    records records_;                                            // those with holders
     net::background hashers_;                                    // last: its threads use the rest
+};
+
+// While one of an identity lives, what was proved for that is kept; with the last one it is wiped.
+// Move-only; any thread; the ring must outlive it.
+class key_ring::interest {
+public:
+    interest() = default;
+    interest(interest&& o) noexcept : ring_{std::exchange(o.ring_, nullptr)}, held_{o.held_} {}
+    interest& operator=(interest&& o) noexcept {
+        drop();
+        ring_ = std::exchange(o.ring_, nullptr);
+        held_ = o.held_;
+        return *this;
+    }
+    ~interest() { drop(); }
+
+    [[nodiscard]] bool is_of(const std::string& identity) const noexcept {
+        return ring_ != nullptr && held_->first == identity;
+    }
+
+private:
+    friend class key_ring;
+    interest(key_ring& ring, records::iterator held) noexcept : ring_{&ring}, held_{held} {}
+    void drop() noexcept {
+        if (auto* ring = std::exchange(ring_, nullptr)) {
+            ring->release(held_);
+        }
+    }
+
+    key_ring* ring_ = nullptr;
+    records::iterator held_{};
 };
 
 }  // namespace pgweir::pool

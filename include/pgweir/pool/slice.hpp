@@ -251,6 +251,7 @@ private:
     slices& home_;
     const shelf_ptr shelf_;
     target_ptr target_;
+    key_ring::interest identity_;  // target_'s; kept while there is no node
     config::pool_settings pool_;
     config::timeout_settings timeouts_;
     metrics::traffic* traffic_;

@@ -45,6 +45,11 @@ using target_ptr = std::shared_ptr<const target>;
                                       const config::database_settings& database,
                                       const std::string& user);
 
+// As whom pgweir logs in at PostgreSQL for clients of a role (empty: those of a forced user).
+[[nodiscard]] std::string server_identity_of(const config::snapshot& snapshot,
+                                             const config::database_settings& database,
+                                             const std::string& role);
+
 [[nodiscard]] net::tcp_options tcp_options_of(const config::snapshot& snapshot);
 
 // The target of clients that log in as `role` to a database they call `name`, on `node` of its

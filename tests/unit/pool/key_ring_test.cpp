@@ -9,6 +9,7 @@
 #include <future>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace pgweir::pool {
@@ -27,6 +28,7 @@ protected:
 
     net::loop_thread worker_;
     key_ring ring_{2};
+    key_ring::interest alice_ = ring_.hold("alice");
 };
 
 double cpu_seconds() {
@@ -124,6 +126,35 @@ TEST_F(key_ring_test, recalls_the_last_proof) {
 
 TEST_F(key_ring_test, does_not_mix_up_users) {
     ring_.remember("alice", {{}, "salt", 1});
+    EXPECT_FALSE(ring_.recall("bob"));
+}
+
+TEST_F(key_ring_test, forgets_what_nobody_needs_any_more) {
+    ring_.remember("alice", {{}, "salt", 1});
+    alice_ = {};
+    EXPECT_FALSE(ring_.recall("alice"));
+    alice_ = ring_.hold("alice");
+    EXPECT_FALSE(ring_.recall("alice"));
+}
+
+TEST_F(key_ring_test, keeps_what_somebody_else_still_needs) {
+    auto other = ring_.hold("alice");
+    ring_.remember("alice", {{}, "salt", 1});
+    alice_ = {};
+    EXPECT_TRUE(ring_.recall("alice"));
+}
+
+TEST_F(key_ring_test, keeps_what_is_handed_on) {
+    ring_.remember("alice", {{}, "salt", 1});
+    auto other = std::move(alice_);
+    alice_ = std::move(other);
+    alice_ = ring_.hold("alice");
+    EXPECT_TRUE(ring_.recall("alice"));
+}
+
+TEST_F(key_ring_test, learns_nothing_of_whom_nobody_needs) {
+    ring_.remember("bob", {{}, "salt", 1});
+    const auto bob = ring_.hold("bob");
     EXPECT_FALSE(ring_.recall("bob"));
 }
 

@@ -27,13 +27,14 @@ protected:
 
     // A client has logged in; PostgreSQL takes `secret`.
     void prove(const std::string& secret, std::uint64_t serial) {
-        all_.keys.remember(identity_of(snapshot_, database(), "alice"),
-                           {.keys = {},
-                            .salt = {},
-                            .iterations = 0,
-                            .secret = base::secret{secret},
-                            .serial = serial});
+        login_ = all_.keys.hold(identity());
+        all_.keys.remember(identity(), {.keys = {},
+                                        .salt = {},
+                                        .iterations = 0,
+                                        .secret = base::secret{secret},
+                                        .serial = serial});
     }
+    [[nodiscard]] std::string identity() { return identity_of(snapshot_, database(), "alice"); }
     // The next to connect says its password, which is wrong.
     void refuse_password_of_the_next() {
         auto b = postgres_.accept();
@@ -46,6 +47,7 @@ protected:
         return doubts_;
     }
 
+    key_ring::interest login_;  // of the client, until it is at its pool
     std::mutex mutex_;
     std::vector<std::tuple<std::string, std::string, std::uint64_t>> doubts_;
 };
@@ -57,6 +59,36 @@ TEST_F(looked_up_user, logs_in_with_what_its_client_has_proved) {
     b.log_in(asking_for_cleartext());
     settle();
     EXPECT_TRUE(c.is_served());
+}
+
+TEST_F(looked_up_user, may_log_in_for_as_long_as_it_has_a_pool) {
+    prove(password, 1);
+    const auto [c, b] = served_newcomer();
+    login_ = {};
+    EXPECT_TRUE(all_.keys.recall(identity()));
+}
+
+TEST_F(looked_up_user, is_forgotten_with_its_pool) {
+    prove(password, 1);
+    auto [c, b] = served_newcomer();
+    login_ = {};
+    give_back(*c);
+    on(0, [](slice& s) { s.close_idle(); });
+    b.is_told_to_end();
+    b.end();
+    settle();
+    sweep();
+    EXPECT_FALSE(all_.keys.recall(identity()));
+}
+
+TEST_F(looked_up_user, is_forgotten_with_its_database) {
+    prove(password, 1);
+    const auto [c, b] = served_newcomer();
+    login_ = {};
+    const auto who = identity();
+    snapshot_.databases.clear();
+    reload();
+    EXPECT_FALSE(all_.keys.recall(who));
 }
 
 TEST_F(looked_up_user, is_refused_in_postgresql_s_words_when_its_password_has_been_changed) {

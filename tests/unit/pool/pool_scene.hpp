@@ -84,6 +84,11 @@ protected:
         settle();
     }
 
+    // What a worker does now and then.
+    void sweep(unsigned worker = 0) {
+        threads_[worker]->call([this, worker] { (void)pools_[worker]->sweep(snapshot_); });
+    }
+
     // --- time
     // Lets the workers do all they can do now.
     void settle() {
