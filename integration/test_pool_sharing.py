@@ -41,6 +41,19 @@ def occupy(clients, seconds=1.0):
     return ["".join(sqlstates(client.read_ready())) for client in clients]
 
 
+# --- what one worker has learned
+
+
+def test_a_login_waits_for_no_server_where_any_worker_knows_what_to_tell(own_cluster, pooler):
+    weir = pooler(own_cluster, {"pool": {"size": 12}, "timeouts": {"client_login": "5s"}})
+    weir.wire("app", "shop").close()
+    own_cluster.stop()
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(weir.wire("app", "shop")) for _ in range(6)]
+        own_cluster.start()
+        assert [c.value("select 1") for c in clients] == ["1"] * 6
+
+
 # --- servers on one worker, clients on the other
 
 

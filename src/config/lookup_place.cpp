@@ -2,7 +2,6 @@
 #include "pgweir/config/lookup_place.hpp"
 
 #include <algorithm>
-
 #include <utility>
 
 namespace pgweir::config {

@@ -464,24 +464,27 @@ unavailable gate::no_node() const {
 std::shared_ptr<const std::string> gate::welcome_for(const settings* s) const {
     for (const auto& b : branches_) {
         if (auto known = b.where->welcome_for(s)) {
-            if (board_ == nullptr) {
-                return known;
-            }
-            if (known->find(standby_parameter) == std::string::npos) {
-                return known;  // PostgreSQL before 14 does not tell
-            }
-            std::string text = *known;
-            const bool is_standby = is_for_reading() && key_.target != access_target::any;
-            protocol::append_parameter_status(text, standby_parameter, is_standby ? "on" : "off");
-            return std::make_shared<const std::string>(std::move(text));
+            return board_ == nullptr ? known
+                                     : std::make_shared<const std::string>(promise_in(*known));
         }
     }
     return nullptr;
 }
 
-void gate::learn_welcome(const settings_ptr& s, const parameter_set& parameters) {
+// With a cluster clients are told what their target promises, not what the node is that told.
+std::string gate::promise_in(std::string welcome) const {
+    // PostgreSQL before 14 does not tell.
+    if (board_ != nullptr && welcome.find(standby_parameter) != std::string::npos) {
+        const bool is_standby = is_for_reading() && key_.target != access_target::any;
+        protocol::append_parameter_status(welcome, standby_parameter, is_standby ? "on" : "off");
+    }
+    return welcome;
+}
+
+std::string gate::learn_welcome(const settings_ptr& s, const parameter_set& parameters) {
     // The node that told it may be gone by now; any branch will do to remember it.
     (current_ != nullptr ? current_ : branches_.front().where)->learn_welcome(s, parameters);
+    return promise_in(parameters.messages());
 }
 
 std::string gate::last_error() const {

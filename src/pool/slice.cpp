@@ -137,12 +137,14 @@ void slice::configure(const config::snapshot& snapshot) {
     }
     auto next = make_target(snapshot, *database, key.database, key.role, place);
     const bool moved = target_ == nullptr || !target_->is_same_server(*next);
+    if (moved && target_ != nullptr) {
+        shelf_->welcomes.clear();
+    }
     target_ = std::move(next);
     if (!identity_.is_of(target_->identity)) {
         identity_ = home_.all().keys.hold(target_->identity);
     }
     if (moved) {
-        welcomes_.clear();
         shelf_->failures = 0;
         shelf_->retry_at = 0;
         abandon_connects();
@@ -532,34 +534,19 @@ void slice::dispatch() {
 }
 
 void slice::verify_welcome(const settings* s, const parameter_set& told) {
-    for (const auto& [known, text] : welcomes_) {
-        if (known.get() == s || (s == nullptr && known->values.empty())) {
-            if (*text != told.messages()) {
-                welcomes_.clear();  // what changed for one may have changed for all
-            }
-            return;
-        }
+    if (target_ != nullptr) {
+        shelf_->welcomes.verify(s, *target_, told);
     }
 }
 
 std::shared_ptr<const std::string> slice::welcome_for(const settings* s) const {
-    for (const auto& [known, text] : welcomes_) {
-        if (known.get() == s) {
-            return text;
-        }
-    }
-    return nullptr;
+    return target_ == nullptr ? nullptr : shelf_->welcomes.find(s, *target_);
 }
 
 void slice::learn_welcome(const settings_ptr& s, const parameter_set& parameters) {
-    constexpr std::size_t most = 256;
-    if (welcomes_.size() >= most) {
-        std::erase_if(welcomes_, [](const auto& w) { return w.first.use_count() == 1; });
+    if (target_ != nullptr) {
+        shelf_->welcomes.learn(s, target_, parameters);
     }
-    if (welcomes_.size() >= most) {
-        welcomes_.clear();
-    }
-    welcomes_.insert_or_assign(s, std::make_shared<const std::string>(parameters.messages()));
 }
 
 void slice::refuse_all(const connect_failure& why) {

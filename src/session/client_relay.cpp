@@ -95,10 +95,9 @@ void client::serve_with(pool::lease server) {
         return send_welcome(welcome);
     }
     if (phase_ == phase::welcome_wait) {
-        gate_->learn_welcome(settings_, server->parameters());
-        const auto welcome = gate_->welcome_for(settings_.get());
+        const auto welcome = gate_->learn_welcome(settings_, server->parameters());
         server.release(true, false, false);
-        return send_welcome(*welcome);
+        return send_welcome(welcome);
     }
     gate_->traffic().wait_us += microseconds(now() - since_);
     begin_link(std::move(server));

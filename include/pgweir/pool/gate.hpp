@@ -48,7 +48,8 @@ public:
     // The ParameterStatus messages for a client's welcome, once some server has told. With a
     // cluster, in_hot_standby is what the target promises.
     [[nodiscard]] std::shared_ptr<const std::string> welcome_for(const settings* s) const;
-    void learn_welcome(const settings_ptr& s, const parameter_set& parameters);
+    // A server has told; what a client is told that has waited for it.
+    std::string learn_welcome(const settings_ptr& s, const parameter_set& parameters);
 
     // The database is not configured any more, or not with this kind of user.
     [[nodiscard]] bool is_removed() const noexcept { return removed_; }
@@ -123,6 +124,7 @@ private:
     };
 
     [[nodiscard]] connect_failure removal() const;
+    [[nodiscard]] std::string promise_in(std::string welcome) const;
     void attach(const config::snapshot& snapshot, const config::database_settings& database);
     [[nodiscard]] waiter_list detach();
     void open_branches(const config::snapshot& snapshot);

@@ -3,6 +3,7 @@
 
 #include "pgweir/base/clock.hpp"
 #include "pgweir/config/snapshot.hpp"
+#include "pgweir/pool/welcome_book.hpp"
 
 #include <array>
 #include <atomic>
@@ -144,6 +145,8 @@ public:
     // The server's last refusal to let us in, for those who wait in vain. Guarded by the mutex.
     [[nodiscard]] std::string last_error() const;
     void set_last_error(std::string text);
+    // With a lock of its own.
+    welcome_book welcomes;
 
     // Permits taken, over all workers.
     [[nodiscard]] unsigned size() const;

@@ -14,7 +14,6 @@
 #include <map>
 #include <memory>
 #include <set>
-#include <unordered_map>
 #include <vector>
 
 namespace pgweir::pool {
@@ -109,7 +108,8 @@ public:
         return ready(wanted) != nullptr;
     }
 
-    // The ParameterStatus messages for a client's welcome, once some server has told.
+    // The ParameterStatus messages for a client's welcome, once some server of the pool has told,
+    // on whichever worker.
     [[nodiscard]] std::shared_ptr<const std::string> welcome_for(const settings* s) const;
     void learn_welcome(const settings_ptr& s, const parameter_set& parameters);
 
@@ -180,7 +180,7 @@ public:
     void on_joined(metrics::server_state s) noexcept;
     void on_left(metrics::server_state s) noexcept;
     void on_state(metrics::server_state from, metrics::server_state to) noexcept;
-    void on_parameters_changed() { welcomes_.clear(); }
+    void on_parameters_changed() { shelf_->welcomes.clear(); }
     // A clean server with these settings (null: none) tells this: is it what clients are told?
     void verify_welcome(const settings* s, const parameter_set& told);
     // A server that is as new refused these settings; others are believed then.
@@ -290,7 +290,6 @@ private:
     base::time_point evicted_at_{};
     std::array<unsigned, metrics::server_state_count> states_{};
     bool dispatching_ = false;
-    std::unordered_map<settings_ptr, std::shared_ptr<const std::string>> welcomes_;
 };
 
 // All slices of one worker, and its way to the other workers. Owned by the worker.

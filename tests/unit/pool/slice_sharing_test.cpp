@@ -53,6 +53,50 @@ TEST_F(slice_sharing, serves_a_foreign_client_that_is_older_by_the_slack) {
     EXPECT_TRUE(own.is_served());
 }
 
+// --- the welcome
+
+class welcome_sharing : public slice_sharing {
+protected:
+    void learn(unsigned worker, std::string_view time_zone) {
+        on(worker, [&](slice& s) {
+            parameter_set told;
+            told.set("TimeZone", time_zone);
+            s.learn_welcome(all_.settings.none(), told);
+        });
+    }
+    // Does a worker know what to tell clients?
+    bool is_known(unsigned worker) {
+        return on(worker, [this](slice& s) {
+            return s.welcome_for(all_.settings.none().get()) != nullptr;
+        });
+    }
+};
+
+TEST_F(welcome_sharing, lets_a_client_in_by_what_another_worker_has_learned) {
+    learn(0, "UTC");
+    EXPECT_TRUE(is_known(1));
+}
+
+TEST_F(welcome_sharing, forgets_on_every_worker_what_has_changed) {
+    learn(0, "UTC");
+    on(1, [](slice& s) {
+        parameter_set told;
+        told.set("TimeZone", "Europe/Berlin");
+        s.verify_welcome(nullptr, told);
+    });
+    EXPECT_FALSE(is_known(0));
+}
+
+TEST_F(welcome_sharing, believes_no_server_of_before_a_reload) {
+    learn(0, "UTC");
+    database().port = 1;
+    reload();
+    EXPECT_FALSE(is_known(0));
+    EXPECT_FALSE(is_known(1));
+}
+
+// --- idle servers
+
 TEST_F(slice_sharing, asks_the_worker_that_has_an_idle_server) {
     const auto [c, b] = served_newcomer(0);
     give_back(*c);
