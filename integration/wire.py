@@ -323,8 +323,9 @@ class Wire:
     def value(self, sql):
         return self.values(sql)[0][0]
 
-    def cancel(self):
-        """Sends a CancelRequest for this connection and waits until the peer closed it."""
-        with Wire(self.address) as other:
+    def cancel(self, address=None):
+        """Sends a CancelRequest for this connection, perhaps to another pgweir, and waits until the
+        peer closed it."""
+        with Wire(address or self.address) as other:
             other.send(struct.pack("!ii", 8 + len(self.key), 80877102) + self.key)
             other.raw_until_closed()

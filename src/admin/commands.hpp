@@ -19,6 +19,7 @@ extern const report_table show_hba;
 extern const report_table show_lists;
 extern const report_table show_mem;
 extern const report_table show_nodes;
+extern const report_table show_peers;
 extern const report_table show_pools;
 extern const report_table show_prepared;
 extern const report_table show_servers;

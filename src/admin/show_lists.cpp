@@ -18,7 +18,7 @@ void fill(const metrics::report& report, const config::snapshot& snapshot, row_w
         {"databases", snapshot.databases.size()},
         // Users of the configuration, and those that only ever logged in.
         {"users", std::max<std::uint64_t>(report.users, snapshot.users.size())},
-        {"peers", 0},
+        {"peers", snapshot.peers.size()},
         {"pools", report.pools.size()},
         {"peer_pools", 0},
         {"free_clients", 0},

@@ -150,6 +150,14 @@ void check_http(const snapshot& read, section_reader& reader) {
     }
 }
 
+void check_peers(const snapshot& read, section_reader& reader) {
+    if (!read.peers.empty() && read.peer_id == 0 && !reader.has("peers.id")) {
+        reader.complain_about(
+            "peers.id", "is missing, and there are peers",
+            "give each instance a number of its own, 1 to " + std::to_string(max_peer_id));
+    }
+}
+
 void check_rule_files(const snapshot& read, section_reader& reader) {
     if (read.auth.method == login_method::hba) {
         if (read.auth.hba_file.empty()) {
@@ -282,6 +290,11 @@ void check_tls(const snapshot& read, section_reader& reader) {
                                   use_tls);
         }
     }
+    for (const auto& [id, peer] : read.peers) {
+        if (peer.tls != read.server_tls) {
+            check_server_tls("peer." + std::to_string(id) + ".tls", peer.tls, reader);
+        }
+    }
     for (const auto& [name, database] : read.databases) {
         const auto cluster = read.clusters.find(database.cluster);
         if (database.tls !=
@@ -310,6 +323,7 @@ void check_consistency(const snapshot& read, section_reader& reader) {
     }
     check_pools(read, reader);
     check_http(read, reader);
+    check_peers(read, reader);
     check_state_files(read, reader);
     check_databases(read, reader);
     check_rule_files(read, reader);

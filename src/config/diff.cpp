@@ -41,6 +41,9 @@ void compare_layered(const std::string& section,
     }
 }
 
+std::string name_of(const std::string& key) { return key_part(key); }
+std::string name_of(unsigned key) { return std::to_string(key); }
+
 // Names of sections in one map only; calls compare_both(section, before, after) for the others.
 template <class Map, class Compare>
 void compare_named(const std::string& kind,
@@ -49,7 +52,7 @@ void compare_named(const std::string& kind,
                    difference& out,
                    Compare&& compare_both) {
     for (const auto& [name, settings] : before) {
-        const std::string section = kind + "." + key_part(name);
+        const std::string section = kind + "." + name_of(name);
         if (const auto found = after.find(name); found == after.end()) {
             out.changed.push_back(section);
         } else {
@@ -58,7 +61,7 @@ void compare_named(const std::string& kind,
     }
     for (const auto& [name, settings] : after) {
         if (!before.contains(name)) {
-            out.changed.push_back(kind + "." + key_part(name));
+            out.changed.push_back(kind + "." + name_of(name));
         }
     }
 }
@@ -122,6 +125,12 @@ difference diff(const snapshot& before, const snapshot& after) {
                                       inherited_tls(before, a), inherited_tls(after, b), out);
                       compare_layered(section + ".timeouts", database_timeout_rules(), a.timeouts,
                                       b.timeouts, before.timeouts, after.timeouts, out);
+                  });
+    compare_named("peer", before.peers, after.peers, out,
+                  [&](const std::string& section, const auto& a, const auto& b) {
+                      compare(section, peer_rules(), a, b, out);
+                      compare_layered(section + ".tls", server_tls_rules(), a.tls, b.tls,
+                                      before.server_tls, after.server_tls, out);
                   });
     compare_named("user", before.users, after.users, out,
                   [&](const std::string& section, const auto& a, const auto& b) {

@@ -5,6 +5,7 @@
 #include "config/cluster_section.hpp"
 #include "config/consistency.hpp"
 #include "config/document.hpp"
+#include "config/peer_section.hpp"
 #include "config/section_reader.hpp"
 #include "config/unknown_name.hpp"
 #include "config/user_file.hpp"
@@ -121,7 +122,8 @@ void complain_about_unknown(const node& n, section_reader& reader) {
 
 void read_root(const node& root, snapshot& out, section_reader& reader) {
     for (const node& n : root.children) {
-        const bool named = n.name == "cluster" || n.name == "database" || n.name == "user";
+        const bool named =
+            n.name == "cluster" || n.name == "database" || n.name == "user" || n.name == "peer";
         if (!named && !read_global_section(n, out, reader)) {
             complain_about_unknown(n, reader);
         }
@@ -143,6 +145,12 @@ void read_root(const node& root, snapshot& out, section_reader& reader) {
         users != nullptr && reader.expect_table(*users, "user", "[user.NAME]")) {
         for (const node& n : users->children) {
             read_user(n, out, reader);
+        }
+    }
+    if (const node* peers = root.child("peer");
+        peers != nullptr && reader.expect_table(*peers, "peer", "[peer.ID]")) {
+        for (const node& n : peers->children) {
+            read_peer(n, out, reader);
         }
     }
 }

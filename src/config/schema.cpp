@@ -1,6 +1,7 @@
 // The rules of each section, in the order in which the documentation lists them.
 #include "config/schema.hpp"
 
+#include "config/peer_section.hpp"
 #include "config/secret_text.hpp"
 
 #include <algorithm>
@@ -280,6 +281,22 @@ const section_rules<process_settings>& process_rules() {
     return rules;
 }
 
+const section_rules<snapshot>& peers_rules() {
+    static const section_rules<snapshot> rules{
+        rule("id", &snapshot::peer_id, peer_number{}, at_restart),
+    };
+    return rules;
+}
+
+const section_rules<peer_settings>& peer_rules() {
+    using s = peer_settings;
+    static const section_rules<s> rules{
+        rule("host", &s::host, checked_text{server_host}),
+        rule("port", &s::port, port_number),
+    };
+    return rules;
+}
+
 const section_rules<cluster_settings>& cluster_rules() {
     using s = cluster_settings;
     static const auto rules = [] {
@@ -443,6 +460,8 @@ std::vector<key_description> describe_keys() {
     add("user.NAME", user_rules());
     add("user.NAME.pool", user_pool_rules(), "pool");
     add("user.NAME.timeouts", user_timeout_rules(), "timeouts");
+    add("peer.ID", peer_rules());
+    add("peer.ID.tls", server_tls_rules(), "server_tls");
     return all;
 }
 

@@ -68,6 +68,10 @@ const section_rules<http_settings>& http_rules();
 const section_rules<client_tls_settings>& client_tls_rules();
 // Of [server_tls], [cluster.NAME.tls] and [database.NAME.tls].
 const section_rules<server_tls_settings>& server_tls_rules();
+// [peers]: which of them this is.
+const section_rules<snapshot>& peers_rules();
+// [peer.ID] without its sub-table.
+const section_rules<peer_settings>& peer_rules();
 // [process]: what the snapshot keeps itself.
 const section_rules<process_settings>& process_rules();
 // [cluster.NAME] without its sub-tables. The key `nodes` goes by the names of all nodes, and
@@ -100,6 +104,7 @@ void for_each_global_section(Visitor&& visit) {
     visit("client_tls", &snapshot::client_tls, client_tls_rules());
     visit("server_tls", &snapshot::server_tls, server_tls_rules());
     visit("process", &snapshot::process, process_rules());
+    visit("peers", std::identity{}, peers_rules());
 }
 
 // One key as the documentation describes it.

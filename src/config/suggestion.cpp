@@ -28,7 +28,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 using renamed = std::pair<std::string_view, std::string_view>;
-constexpr std::array<renamed, 57> pgbouncer_names{{
+constexpr std::array<renamed, 58> pgbouncer_names{{
     {"auth_type", "auth.method"},
     {"client_idle_timeout", "timeouts.client_idle"},
     {"client_login_timeout", "timeouts.client_login"},
@@ -60,6 +60,7 @@ constexpr std::array<renamed, 57> pgbouncer_names{{
     {"reserve_pool", "pool.reserve_size"},
     {"reserve_pool_size", "pool.reserve_size"},
     {"reserve_pool_timeout", "pool.reserve_after"},
+    {"peer_id", "peers.id"},
     {"server_check_delay", "pool.server_check_delay"},
     {"server_connect_timeout", "pool.server_connect_timeout"},
     {"server_idle_timeout", "pool.server_idle_timeout"},

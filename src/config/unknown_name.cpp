@@ -84,7 +84,7 @@ std::string hint_for_section(std::string_view name) {
     if (name == "users") {
         return "each user has a section of its own: [user.NAME]";
     }
-    std::vector<std::string_view> names{"cluster", "database", "user"};
+    std::vector<std::string_view> names{"cluster", "database", "peer", "user"};
     for_each_global_section(
         [&](const char* section, auto, const auto&) { names.emplace_back(section); });
     if (const auto near = nearest(name, names); !near.empty()) {

@@ -97,6 +97,11 @@ void add_statement(statement_row& to, const statement_row& from) {
     to.binds += from.binds;
 }
 
+void add_peer(peer_row& to, const peer_row& from) {
+    to.cancels += from.cancels;
+    to.cancels_failed += from.cancels_failed;
+}
+
 // What is decided comes from the one side that decides.
 void add_cluster(cluster_row& to, const cluster_row& from) {
     const cluster_row counted = to.writes.empty() ? std::exchange(to, from) : from;
@@ -193,6 +198,8 @@ void report::merge(report&& other) {
     append(nodes, std::move(other.nodes));
     append(failovers, std::move(other.failovers));
     append(lookups, std::move(other.lookups));
+    merge_by(
+        peers, std::move(other.peers), [](const peer_row& r) { return std::tie(r.id); }, add_peer);
     merge_by(
         pools, std::move(other.pools),
         [](const pool_row& r) { return std::tie(r.database, r.user); }, add_pool);

@@ -382,6 +382,18 @@ void write_nodes(std::string& out, const report& r) {
     }
 }
 
+// --- peers
+
+void write_peers(std::string& out, const report& r) {
+    family f{out, "pgweir_peer_cancels_total", kind::counter,
+             "Cancel requests for another pgweir, by whether it took them."};
+    for (const auto& p : r.peers) {
+        const auto id = std::to_string(p.id);
+        f.add({{"peer", id}, {"result", "taken"}}, number(p.cancels));
+        f.add({{"peer", id}, {"result", "failed"}}, number(p.cancels_failed));
+    }
+}
+
 }  // namespace
 
 std::string to_prometheus(const report& r, const process_figures& process) {
@@ -394,6 +406,7 @@ std::string to_prometheus(const report& r, const process_figures& process) {
     write_clusters(out, r);
     write_nodes(out, r);
     write_lookups(out, r);
+    write_peers(out, r);
     return out;
 }
 

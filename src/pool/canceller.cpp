@@ -13,20 +13,14 @@ constexpr auto patience = std::chrono::seconds{5};
 
 }  // namespace
 
-canceller::canceller(slices& home,
-                     destination to,
-                     std::string packet,
-                     std::function<void(bool)> done)
+canceller::canceller(slices& home, destination to, std::string packet, callback done)
     : home_{home},
       to_{std::move(to)},
       channel_{home.loop()},
       packet_{std::move(packet)},
       done_{std::move(done)} {}
 
-bool canceller::send(slices& home,
-                     destination to,
-                     std::string packet,
-                     std::function<void(bool certain)> done) {
+bool canceller::send(slices& home, destination to, std::string packet, callback done) {
     const int fd = net::start_connect(to.address, to.tcp);
     if (fd < 0) {
         return false;
@@ -51,12 +45,12 @@ void canceller::on_io() {
         return;
     }
     if (!channel_.flush()) {
-        return finish(true);
+        return finish(state_ == state::sending ? outcome::delivered : outcome::unsent);
     }
     switch (state_) {
         case state::connecting:
             if (channel_.stream().hung_up()) {
-                finish(true);
+                finish(outcome::unsent);
             }
             return;
         case state::asking: return read_answer();
@@ -69,7 +63,7 @@ void canceller::on_io() {
             return channel_.stream().call_again();
         }
         if (channel_.receive().status == net::io_status::closed) {
-            finish(true);
+            finish(outcome::delivered);
         }
     }
 }
@@ -80,7 +74,7 @@ void canceller::on_connected() {
     }
     state_ = state::asking;
     if (!channel_.send(protocol::ssl_request_packet)) {
-        finish(true);
+        finish(outcome::unsent);
     }
 }
 
@@ -90,9 +84,12 @@ void canceller::read_answer() {
     if (data.empty() && status != net::io_status::closed) {
         return;
     }
+    if (data == "N" && to_.may_be_plain) {
+        return send_packet();
+    }
     if (data != "S") {
         PGWEIR_LOG(warn, "a cancel request was not sent: the server offers no TLS");
-        return finish(true);
+        return finish(outcome::unsent);
     }
     state_ = state::securing;
     handshake_ = std::make_unique<net::tls_handshake>(
@@ -113,24 +110,24 @@ void canceller::secure() {
         case net::tls_handshake::outcome::crowded: break;
     }
     PGWEIR_LOG(warn, "a cancel request was not sent: SSL error: {}", handshake_->error());
-    finish(true);
+    finish(outcome::unsent);
 }
 
 void canceller::send_packet() {
     state_ = state::sending;
     if (!channel_.send(packet_)) {
-        finish(true);
+        finish(outcome::unsent);
     }
 }
 
-void canceller::finish(bool certain) {
+void canceller::finish(outcome what) {
     if (!channel_.stream().is_open()) {
         return;
     }
     channel_.stream().close();
     channel_.drop_all();
     home_.done(*this);
-    done_(certain);
+    done_(what);
 }
 
 }  // namespace pgweir::pool

@@ -17,8 +17,7 @@ namespace pgweir::pool {
 inline constexpr int receives_a_turn = 4;
 
 // PostgreSQL docs 55.2.8. PostgreSQL closes the connection once it has signalled the backend; only
-// then `done` runs (on the same worker), or after a timeout. Then it is told that nothing is
-// `certain`: the request may still wait to be read. Kept by `slices` until then.
+// then `done` runs (on the same worker), or after a timeout. Kept by `slices` until then.
 class canceller final : public net::mortal, private net::io_handler, private net::timer {
 public:
     struct destination {
@@ -26,24 +25,30 @@ public:
         net::tcp_options tcp;
         tls::context_ptr tls;  // null: in plain text
         tls::expectation peer;
+        bool may_be_plain = false;  // where no TLS is offered
     };
+    enum class outcome : std::uint8_t {
+        unsent,     // nobody has read it, and nobody will
+        delivered,  // it has had its effect, or has none
+        uncertain,  // it may still wait to be read
+    };
+    using callback = std::function<void(outcome)>;
     // False when no connection could be begun; `done` is not called then.
-    static bool send(slices& home,
-                     destination to,
-                     std::string packet,
-                     std::function<void(bool certain)> done);
+    static bool send(slices& home, destination to, std::string packet, callback done);
 
 private:
     enum class state : std::uint8_t { connecting, asking, securing, sending };
 
-    canceller(slices& home, destination to, std::string packet, std::function<void(bool)> done);
+    canceller(slices& home, destination to, std::string packet, callback done);
     void on_io() override;
-    void on_timer() override { finish(false); }
+    void on_timer() override {
+        finish(state_ == state::sending ? outcome::uncertain : outcome::unsent);
+    }
     void on_connected();
     void read_answer();
     void secure();
     void send_packet();
-    void finish(bool certain);
+    void finish(outcome what);
 
     slices& home_;
     destination to_;
@@ -51,7 +56,7 @@ private:
     std::unique_ptr<net::tls_handshake> handshake_;
     state state_ = state::connecting;
     std::string packet_;
-    std::function<void(bool)> done_;
+    callback done_;
 };
 
 }  // namespace pgweir::pool

@@ -969,9 +969,9 @@ void server::cancel(std::shared_ptr<void> until) {
     // As secret as the session is.
     const bool sent = canceller::send(
         slice_->home(), {address_, target_->tcp, channel_.tls_context(), expected_peer()},
-        std::move(packet), [weak = std::weak_ptr{self_}](bool certain) {
+        std::move(packet), [weak = std::weak_ptr{self_}](canceller::outcome what) {
             if (const auto alive = weak.lock()) {
-                (*alive)->on_cancelled(certain);
+                (*alive)->on_cancelled(what != canceller::outcome::uncertain);
             }
         });
     if (sent) {

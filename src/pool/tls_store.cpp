@@ -151,6 +151,9 @@ std::variant<std::shared_ptr<const tls_contexts>, std::vector<std::string>> tls_
     for (const auto& [name, database] : snapshot.databases) {
         l.add_servers("database." + name + ".tls", database.tls);
     }
+    for (const auto& [id, peer] : snapshot.peers) {
+        l.add_servers("peer." + std::to_string(id) + ".tls", peer.tls);
+    }
     if (!l.problems.empty()) {
         return std::move(l.problems);
     }

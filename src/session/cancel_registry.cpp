@@ -3,23 +3,32 @@
 
 #include "pgweir/auth/keyed_hash.hpp"
 #include "pgweir/auth/random.hpp"
+#include "pgweir/config/snapshot.hpp"
+#include "pgweir/pool/shelf.hpp"
 
 #include <cstring>
 
 namespace pgweir::session {
 namespace {
 
-// 31 bits, since some clients dislike negative process ids: 6 for the worker, 25 for slot + 1.
-constexpr unsigned slot_bits = 25;
+// 31 bits, since some clients dislike negative process ids: 5 for the peer, 6 for the worker, 20
+// for slot + 1, which is more than limits.max_clients may be.
+constexpr unsigned slot_bits = 20;
+constexpr unsigned worker_bits = 6;
 constexpr std::uint32_t slot_mask = (1U << slot_bits) - 1;
+constexpr std::uint32_t worker_mask = (1U << worker_bits) - 1;
+static_assert(pool::max_workers <= worker_mask + 1);
+static_assert(config::max_peer_id < 1U << (31 - worker_bits - slot_bits));
 
 }  // namespace
 
-std::optional<unsigned> worker_of(std::int32_t pid) noexcept {
+std::optional<key_issuer> issuer_of(std::int32_t pid) noexcept {
     if (pid <= 0) {
         return std::nullopt;
     }
-    return static_cast<std::uint32_t>(pid) >> slot_bits;
+    const auto bits = static_cast<std::uint32_t>(pid);
+    return key_issuer{.peer = bits >> (worker_bits + slot_bits),
+                      .worker = bits >> slot_bits & worker_mask};
 }
 
 std::uint32_t cancel_registry::number_of(std::int32_t pid) noexcept {
@@ -40,7 +49,9 @@ cancel_key cancel_registry::add(client& c, bool is_long) {
     s.owner = &c;
     s.is_long = is_long;
     std::memcpy(&s.secret, random, sizeof random);
-    return {static_cast<std::int32_t>((worker_ << slot_bits) | number), s.secret};
+    return {static_cast<std::int32_t>((issuer_.peer << (worker_bits + slot_bits)) |
+                                      (issuer_.worker << slot_bits) | number),
+            s.secret};
 }
 
 void cancel_registry::remove(cancel_key key) noexcept {

@@ -5,6 +5,7 @@
 #include "pgweir/base/log.hpp"
 #include "pgweir/cluster/routing.hpp"
 #include "pgweir/net/address.hpp"
+#include "pgweir/pool/peer_cancel.hpp"
 #include "pgweir/protocol/error_response.hpp"
 #include "pgweir/protocol/frame.hpp"
 #include "pgweir/protocol/message_writer.hpp"
@@ -258,9 +259,15 @@ bool client::refuse_plain_text() {
 
 // As PostgreSQL does, the connection is closed once the cancel has been passed on: whoever asked
 // for it may then send the next query without fear for that.
-void client::pass_cancel(const protocol::cancel_request& request) {
-    const auto owner = worker_of(request.pid);
-    if (!owner || *owner >= home_.all().workers.size()) {
+void client::pass_cancel(protocol::cancel_request request) {
+    const auto issuer = issuer_of(request.pid);
+    const bool was_passed_on = pool::unmark_passed_on(request);
+    const bool is_ours = issuer && issuer->peer == home_.peer_id();
+    const auto& peers = home_.snapshot().peers;
+    const bool has_owner =
+        is_ours ? issuer->worker < home_.all().workers.size()
+                : issuer && !was_passed_on && home_.peer_id() != 0 && peers.contains(issuer->peer);
+    if (!has_owner) {
         return leave(true);
     }
     passes_cancel_ = true;
@@ -277,7 +284,12 @@ void client::pass_cancel(const protocol::cancel_request& request) {
             });
         }
     };
-    home_.all().workers[*owner]->cancel(request, std::shared_ptr<void>{nullptr, close});
+    const std::shared_ptr<void> until{nullptr, close};
+    if (is_ours) {
+        home_.all().workers[issuer->worker]->cancel(std::move(request), until);
+    } else {
+        home_.send_to_peer(issuer->peer, request, until);
+    }
 }
 
 // Places the client, not the server: it is served for life by a worker where its pool lives.

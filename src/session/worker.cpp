@@ -2,6 +2,7 @@
 #include "pgweir/session/worker.hpp"
 
 #include "pgweir/base/log.hpp"
+#include "pgweir/pool/peer_cancel.hpp"
 #include "pgweir/session/client.hpp"
 
 #include <pthread.h>
@@ -71,8 +72,9 @@ worker::worker(fleet& all, unsigned index, std::shared_ptr<const config::snapsho
     : all_{all},
       index_{index},
       snapshot_{std::move(snapshot)},
+      peer_id_{snapshot_->peer_id},
       pools_{all.pools, loop_, index},
-      cancels_{index, all.cancel_seed},
+      cancels_{{.peer = peer_id_, .worker = index}, all.cancel_seed},
       housekeeping_{std::make_unique<housekeeping>(*this)} {
     all_.workers.push_back(this);
     all_.pools.workers.push_back(&pools_);
@@ -176,6 +178,19 @@ void worker::cancel(protocol::cancel_request request, std::shared_ptr<void> unti
     });
 }
 
+void worker::send_to_peer(unsigned peer,
+                          const protocol::cancel_request& request,
+                          std::shared_ptr<void> until) {
+    pool::send_to_peer(pools_, *snapshot_, snapshot_->peers.at(peer), request,
+                       [this, peer, until = std::move(until)](bool taken) {
+                           auto& sent = sent_cancels_[peer];
+                           ++(taken ? sent.taken : sent.failed);
+                           if (!taken) {
+                               PGWEIR_LOG(warn, "a cancel request did not reach peer {}", peer);
+                           }
+                       });
+}
+
 // Pools of a forced user keep their minimum from the start; others from their first client on.
 void worker::prewarm() {
     for (const auto& [name, database] : snapshot_->databases) {
@@ -277,11 +292,20 @@ void worker::fill(metrics::report& r, unsigned parts) const {
     if (has(parts, metrics::part::traffic)) {
         fill_traffic(r);
     }
+    fill_peers(r);
     if (has(parts, metrics::part::memory)) {
         fill_memory(r);
     }
     if (has(parts, metrics::part::client_memory)) {
         fill_client_memory(r);
+    }
+}
+
+void worker::fill_peers(metrics::report& r) const {
+    for (const auto& [id, peer] : snapshot_->peers) {
+        const auto sent = sent_cancels_.find(id);
+        const auto counts = sent == sent_cancels_.end() ? sent_cancels{} : sent->second;
+        r.peers.push_back({id, peer.host, peer.port, id == peer_id_, counts.taken, counts.failed});
     }
 }
 

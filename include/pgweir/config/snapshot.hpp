@@ -295,6 +295,18 @@ struct user_settings {
     unsigned max_client_connections = 0;
 };
 
+// [peer.ID]: another pgweir behind the same name, which may be sent a cancel request that is for
+// it.
+struct peer_settings {
+    std::string host;  // name, address, or directory of a unix socket
+    std::uint16_t port = 6432;
+    server_tls_settings tls;  // [server_tls] with [peer.ID.tls] laid over it
+
+    friend bool operator==(const peer_settings&, const peer_settings&) = default;
+};
+// Peers are told apart by a number in the cancel keys they give out.
+inline constexpr unsigned max_peer_id = 31;
+
 // One key as SHOW CONFIG prints it.
 struct effective_key {
     std::string key;      // "pool.size"
@@ -331,7 +343,9 @@ struct snapshot {
     std::map<std::string, cluster_settings, std::less<>> clusters;
     std::map<std::string, database_settings, std::less<>> databases;  // by name, "*" among them
     std::map<std::string, user_settings, std::less<>> users;
-    std::vector<effective_key> keys;  // global sections only, sorted by key
+    unsigned peer_id = 0;                     // [peers]; 0: there are no others
+    std::map<unsigned, peer_settings> peers;  // perhaps this one among them
+    std::vector<effective_key> keys;          // global sections only, sorted by key
     // What is allowed and dangerous; one readable line each.
     std::vector<std::string> warnings;
 

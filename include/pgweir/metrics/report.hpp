@@ -248,6 +248,16 @@ enum class part : std::uint16_t {
     lookups = 1024
 };
 
+// Another pgweir behind the same name, and the cancel requests that were sent to it.
+struct peer_row {
+    unsigned id = 0;
+    std::string host;
+    std::uint16_t port = 0;
+    bool is_self = false;
+    std::uint64_t cancels = 0;
+    std::uint64_t cancels_failed = 0;
+};
+
 struct report {
     std::vector<client_row> clients;
     std::vector<server_row> servers;
@@ -261,6 +271,7 @@ struct report {
     std::vector<failover_row> failovers;
     std::vector<lookup_row> lookups;
     std::vector<certificate_row> certificates;
+    std::vector<peer_row> peers;  // merged and sorted by id
     std::uint64_t used_clients = 0, login_clients = 0, used_servers = 0, free_servers = 0;
     std::uint64_t users = 0;
 

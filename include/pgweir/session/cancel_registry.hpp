@@ -13,15 +13,23 @@ namespace pgweir::session {
 
 class client;
 
-// A client's place in the registry. `pid` names worker and slot and is told to the client; `secret`
-// is random: neither guesses the other, and a slot used again has another secret.
+// A client's place in the registry. `pid` names peer, worker and slot and is told to the client;
+// `secret` is random: neither guesses the other, and a slot used again has another secret.
 struct cancel_key {
     std::int32_t pid = 0;
     std::int32_t secret = 0;
 };
 
-// The worker that gave out `pid`; empty when no worker can have.
-[[nodiscard]] std::optional<unsigned> worker_of(std::int32_t pid) noexcept;
+// Who gave out a key: which pgweir of those that share a name (config::snapshot::peer_id), and
+// which of its workers.
+struct key_issuer {
+    unsigned peer = 0;
+    unsigned worker = 0;
+
+    friend bool operator==(const key_issuer&, const key_issuer&) = default;
+};
+// Empty when nobody can have given out `pid`.
+[[nodiscard]] std::optional<key_issuer> issuer_of(std::int32_t pid) noexcept;
 
 // Worker thread only.
 class cancel_registry {
@@ -31,8 +39,8 @@ public:
 
     // `seed`: secret, random, the same while the registry lives. Long keys follow from it, so that
     // they take no memory.
-    cancel_registry(unsigned worker, const auth::digest& seed) noexcept
-        : worker_{worker}, seed_{seed} {}
+    cancel_registry(key_issuer issuer, const auth::digest& seed) noexcept
+        : issuer_{issuer}, seed_{seed} {}
 
     // `is_long`: the client speaks protocol 3.2, and is not to be found with a short key.
     [[nodiscard]] cancel_key add(client& c, bool is_long);
@@ -51,7 +59,7 @@ private:
 
     [[nodiscard]] static std::uint32_t number_of(std::int32_t pid) noexcept;
 
-    const unsigned worker_;
+    const key_issuer issuer_;
     const auth::digest seed_;
     std::vector<slot> slots_;
     std::vector<std::uint32_t> free_;

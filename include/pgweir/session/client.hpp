@@ -99,7 +99,7 @@ private:
     void pump_handshake();
     void on_secured();
     [[nodiscard]] bool refuse_plain_text();
-    void pass_cancel(const protocol::cancel_request& request);
+    void pass_cancel(protocol::cancel_request request);
     bool move_home(protocol::startup_message& m);
     void begin_login(protocol::startup_message m);
     void log_in();

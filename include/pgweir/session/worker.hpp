@@ -20,6 +20,7 @@
 
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -134,6 +135,13 @@ public:
     // Any thread: a CancelRequest with a key of this worker. `until` is held until the request has
     // had its effect, or has none; it may be dropped on any thread.
     void cancel(protocol::cancel_request request, std::shared_ptr<void> until);
+    // This worker's thread: a CancelRequest with a key of another pgweir. As above.
+    // REQUIRES: the configuration has this peer.
+    void send_to_peer(unsigned peer,
+                      const protocol::cancel_request& request,
+                      std::shared_ptr<void> until);
+    // Which of several pgweirs behind one name this is; 0: the only one.
+    [[nodiscard]] unsigned peer_id() const noexcept { return peer_id_; }
 
     // Any thread: a client that is to live here.
     void send_arrival(arrival a);
@@ -166,14 +174,22 @@ private:
     void fill_databases(metrics::report& r) const;
     void fill_traffic(metrics::report& r) const;
     void fill_memory(metrics::report& r) const;
+    void fill_peers(metrics::report& r) const;
     void fill_client_memory(metrics::report& r) const;
 
     fleet& all_;
     const unsigned index_;
     std::shared_ptr<const config::snapshot> snapshot_;
+    const unsigned peer_id_;
     net::loop loop_;
     pool::slices pools_;
     cancel_registry cancels_;
+    // Cancel requests that were sent to peers, by their ids.
+    struct sent_cancels {
+        std::uint64_t taken = 0;
+        std::uint64_t failed = 0;
+    };
+    std::map<unsigned, sent_cancels> sent_cancels_;
     protocol::byte_arena arena_;
     boost::intrusive::list<client,
                            boost::intrusive::base_hook<client_hook>,

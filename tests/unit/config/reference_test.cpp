@@ -37,9 +37,11 @@ std::map<std::string, std::string> reference_values() {
         if (line.starts_with('[') && line.ends_with(']')) {
             const std::size_t brackets = line.starts_with("[[") ? 2 : 1;
             section = line.substr(brackets, line.size() - 2 * brackets);
-            for (const std::string example : {".shop", ".main"}) {
+            using replaced = std::pair<std::string, std::string>;
+            for (const auto& [example, placeholder] :
+                 {replaced{".shop", ".NAME"}, {".main", ".NAME"}, {".1", ".ID"}}) {
                 if (const auto name = section.find(example); name != std::string::npos) {
-                    section.replace(name, example.size(), ".NAME");
+                    section.replace(name, example.size(), placeholder);
                 }
             }
         } else if (const auto sign = line.find(" = "); sign != std::string::npos) {
@@ -128,10 +130,14 @@ TEST(Schema, EveryDefaultIsAValueThatLoads) {
     std::map<std::string, std::string> sections;
     for (const auto& key : describe_keys()) {
         const bool node = key.section.ends_with(".node");
+        const bool peer = key.section.starts_with("peer.");
+        const std::string section = peer ? "peer.1" + key.section.substr(7) : key.section;
         // Nobody can be asked to leave out what must be there.
-        const std::string value = node && key.name == "host" ? "\"pg-1\"" : key.initial;
-        sections[node ? "[" + key.section + "]" : key.section] += key.name + " = " + value + "\n";
+        const bool is_needed = node || key.section == "peer.ID";
+        const std::string value = is_needed && key.name == "host" ? "\"pg-1\"" : key.initial;
+        sections[node ? "[" + section + "]" : section] += key.name + " = " + value + "\n";
     }
+    sections["peers"] = "id = 1\n";  // there is no default where there are peers
     sections["auth"] = "method = \"trust\"\n";
     std::string toml;
     for (const auto& [section, keys] : sections) {

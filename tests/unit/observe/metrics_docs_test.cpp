@@ -43,6 +43,7 @@ metrics::report full_report() {
     r.lookups[0].database = "postgres";
     r.lookups[0].user = "asker";
     r.certificates.resize(1);
+    r.peers.resize(1);
     r.nodes.resize(1);
     auto& n = r.nodes[0];
     n.tli = 1;

@@ -25,7 +25,7 @@ protected:
     }
 
     std::array<char, 2> places_{};
-    cancel_registry keys_{5, {1, 2, 3}};
+    cancel_registry keys_{{.peer = 3, .worker = 5}, {1, 2, 3}};
 };
 
 class cancel_registry_of_both : public cancel_registry_test,
@@ -95,7 +95,7 @@ TEST_F(cancel_registry_test, gives_keys_of_postgresql_s_sizes) {
 
 TEST_F(cancel_registry_test, gives_long_keys_that_need_the_seed_to_be_foreseen) {
     const auto [key, secret] = add(0, true);
-    cancel_registry other{5, {4, 5, 6}};
+    cancel_registry other{{.peer = 3, .worker = 5}, {4, 5, 6}};
     const auto same_slot = other.add(some_client(), true);
     EXPECT_EQ(same_slot.pid, key.pid);
     EXPECT_NE(other.secret_of({key.pid, key.secret}).substr(4), secret.substr(4));
@@ -116,17 +116,17 @@ TEST_F(cancel_registry_test, gives_every_client_another_process_id) {
 }
 
 TEST_F(cancel_registry_test, gives_out_positive_process_ids) {
-    cancel_registry last{63, {}};
+    cancel_registry last{{.peer = 31, .worker = 63}, {}};
     EXPECT_GT(last.add(some_client(), false).pid, 0);
 }
 
-TEST_F(cancel_registry_test, names_its_worker_in_the_process_id) {
-    EXPECT_EQ(worker_of(add().key.pid), 5U);
+TEST_F(cancel_registry_test, names_its_pgweir_and_worker_in_the_process_id) {
+    EXPECT_EQ(issuer_of(add().key.pid), (key_issuer{.peer = 3, .worker = 5}));
 }
 
-TEST(worker_of, is_nobody_for_process_ids_that_none_gives_out) {
-    EXPECT_FALSE(worker_of(0));
-    EXPECT_FALSE(worker_of(-7));
+TEST(issuer_of, is_nobody_for_process_ids_that_none_gives_out) {
+    EXPECT_FALSE(issuer_of(0));
+    EXPECT_FALSE(issuer_of(-7));
 }
 
 }  // namespace
