@@ -55,7 +55,7 @@ def test_a_cancel_ends_a_copy_whose_rows_are_under_way(cluster, pooler, database
     weir = pooler(cluster, {"pool": {"size": 1}}, [database])
     with weir.wire("app", database) as client:
         client.send(wire.query(
-            "copy (select repeat('x', 1000) from generate_series(1, 100000000)) to stdout"))
+            "copy (select repeat('x', 1000), generate_series(1, 100000000)) to stdout"))
         client.read_until("d")
         client.cancel()
         frames = client.read_until("Z")
