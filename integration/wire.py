@@ -141,13 +141,15 @@ def types(frames):
 class Wire:
     """One connection. Every read gives up after HANG seconds."""
 
-    def __init__(self, address, timeout=HANG, receive_buffer=None, source=None):
+    def __init__(self, address, timeout=HANG, receive_buffer=None, source=None, segment=None):
         family = socket.AF_UNIX if isinstance(address, str) else (
             socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
         self.address = address
         self.sock = socket.socket(family, socket.SOCK_STREAM)
         if receive_buffer:
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        if segment:  # small ones make both kernels buffer little
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, segment)
         self.sock.settimeout(timeout)
         if source:
             self.sock.bind((source, 0))
