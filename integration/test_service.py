@@ -242,12 +242,12 @@ def test_the_umask_of_the_unit_leaves_the_unix_socket_open_to_clients(service, b
 
 @needs_systemd
 @pytest.mark.parametrize(("code", "status", "words"), [
-    ("import os; os.nice(1)", -signal.SIGSYS, ""),
+    ("import os; os.sched_setaffinity(0, {0})", -signal.SIGSYS, ""),
     ("import os; os.chown('.', 0, 0)", -signal.SIGSYS, ""),
     ("import socket; socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)", 1, "not supported"),
     ("import mmap; mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC)", 1, "not permitted"),
     ("import os; os.umask(0o077) == 0o077 or exit('umask')", 0, ""),
-], ids=["priority", "ownership", "netlink", "writable code", "umask"])
+], ids=["affinity", "ownership", "netlink", "writable code", "umask"])
 def test_the_confinement_of_these_tests_confines(code, status, words):
     done = subprocess.run([sys.executable, Path(__file__).with_name("as_unit.py"), UNIT, "-",
                            sys.executable, "-c", code], capture_output=True, text=True, timeout=60,

@@ -4,12 +4,25 @@
 #include "pgweir/base/log.hpp"
 
 #include <exception>
+#include <sys/resource.h>
 
 namespace pgweir::net {
+namespace {
 
-background::background(unsigned threads, std::size_t queue_limit) : limit_{queue_limit} {
+// About a tenth of the share of a thread that is as nice as the process.
+constexpr int low_niceness = 10;
+
+// Of the calling thread: that is what Linux takes a process for here (sched(7)).
+void be_nicer() noexcept {
+    ::setpriority(PRIO_PROCESS, 0, ::getpriority(PRIO_PROCESS, 0) + low_niceness);
+}
+
+}  // namespace
+
+background::background(unsigned threads, std::size_t queue_limit, priority p)
+    : limit_{queue_limit} {
     for (unsigned i = 0; i < threads; ++i) {
-        threads_.emplace_back([this] { serve(); });
+        threads_.emplace_back([this, p] { serve(p); });
     }
 }
 
@@ -40,7 +53,10 @@ bool background::submit(task t) {
     return true;
 }
 
-void background::serve() {
+void background::serve(priority p) {
+    if (p == priority::low) {
+        be_nicer();
+    }
     std::unique_lock lock{mutex_};
     for (;;) {
         wake_.wait(lock, [this] { return stopping_ || !queue_.empty(); });

@@ -15,7 +15,11 @@ namespace pgweir::net {
 // may submit. Destruction drops what has not begun and waits for what has.
 class background {
 public:
-    background(unsigned threads, std::size_t queue_limit);
+    // `low` is for what computes for long: whoever serves clients comes first on a processor that
+    // both want, and the rest is enough to go on.
+    enum class priority : unsigned char { normal, low };
+
+    background(unsigned threads, std::size_t queue_limit, priority p = priority::normal);
     ~background();
     background(const background&) = delete;
     background& operator=(const background&) = delete;
@@ -28,7 +32,7 @@ public:
     void stop();
 
 private:
-    void serve();
+    void serve(priority p);
 
     const std::size_t limit_;
     std::mutex mutex_;

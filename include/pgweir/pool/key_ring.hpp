@@ -23,7 +23,7 @@ namespace pgweir::pool {
 // Any thread. Hashing runs on threads of its own, never on a worker.
 class key_ring {
 public:
-    explicit key_ring(unsigned threads) : hashers_{threads, 4096} {}
+    explicit key_ring(unsigned threads) : hashers_{threads, 4096, net::background::priority::low} {}
     // Before the workers die that wait for keys.
     void stop() { hashers_.stop(); }
 

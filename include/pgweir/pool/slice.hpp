@@ -313,9 +313,9 @@ public:
         static constexpr unsigned name_threads = 4;  // a slow look-up must not stop the others
         net::background names{name_threads, 4096};
         tls_store tls;
-        // Takes the steps of handshakes. Few threads, so that a storm of them leaves the workers
-        // their processors.
-        net::background handshakes{2, 16'384};
+        // Takes the steps of handshakes. Few threads, and nicer than the workers, so that a storm
+        // of handshakes leaves those their processors.
+        net::background handshakes{2, 16'384, net::background::priority::low};
         std::vector<slices*> workers;  // complete before any of them runs
         // The board of a cluster by its name; null where there is none. Any thread; set before any
         // worker runs, or left empty where no database has a cluster.

@@ -9,6 +9,7 @@
 #include <future>
 #include <memory>
 #include <stdexcept>
+#include <sys/resource.h>
 #include <thread>
 
 namespace pgweir::net {
@@ -33,6 +34,22 @@ TEST(background, runs_on_another_thread) {
     std::promise<std::thread::id> where;
     ASSERT_TRUE(b.submit([&where] { where.set_value(std::this_thread::get_id()); }));
     EXPECT_NE(where.get_future().get(), std::this_thread::get_id());
+}
+
+int niceness_in(background& b) {
+    std::promise<int> niceness;
+    EXPECT_TRUE(b.submit([&niceness] { niceness.set_value(::getpriority(PRIO_PROCESS, 0)); }));
+    return niceness.get_future().get();
+}
+
+TEST(background, yields_to_others_where_its_priority_is_low) {
+    background b{1, 8, background::priority::low};
+    EXPECT_GT(niceness_in(b), ::getpriority(PRIO_PROCESS, 0));
+}
+
+TEST(background, is_as_important_as_others_where_its_priority_is_normal) {
+    background b{1, 8};
+    EXPECT_EQ(niceness_in(b), ::getpriority(PRIO_PROCESS, 0));
 }
 
 TEST(background, goes_on_when_a_task_throws) {
