@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from rehearsal.stage import SHOP
 
 PEOPLE_A_PROCESS = 500  # that one process of Locust can play
+SPARE = 5  # seconds: Locust's clock starts before its first user has an answer
 
 
 @dataclass
@@ -30,10 +31,15 @@ def start(url, users, ramp, seconds, folder):
         return subprocess.Popen(
             [sys.executable, "-m", "locust", "-f", SHOP / "locustfile.py", "--headless",
              "--users", str(users), "--spawn-rate", f"{users / ramp:.3f}",
-             "--run-time", f"{ramp + seconds}s", "--stop-timeout", "5", "--only-summary",
+             "--run-time", f"{ramp + seconds + SPARE}s", "--stop-timeout", "5", "--only-summary",
              "--exit-code-on-error", "0", "--host", url, *several],
             env={**os.environ, "SHOP_RECORD": str(folder)}, cwd=folder, stdin=subprocess.DEVNULL,
             stdout=log, stderr=log, start_new_session=True)
+
+
+def has_come(folder):
+    """Whether the first of the visitors has got an answer."""
+    return any(path.stat().st_size for path in folder.glob("*.jsonl"))
 
 
 def read(folder):

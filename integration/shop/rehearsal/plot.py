@@ -4,6 +4,8 @@ import matplotlib
 
 matplotlib.use("svg")
 matplotlib.rcParams["svg.hashsalt"] = "shop"  # the same data, the same file
+matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text
+matplotlib.rcParams["font.family"] = "sans-serif"
 matplotlib.rcParams["font.size"] = 9
 
 # pylint: disable=wrong-import-position
