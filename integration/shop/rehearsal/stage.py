@@ -120,7 +120,7 @@ class Shop:
 
     def manage(self, *words):
         subprocess.run([sys.executable, SHOP / "manage.py", *words], env=self._environment,
-                       stdout=subprocess.DEVNULL, check=True, timeout=120)
+                       stdout=subprocess.DEVNULL, check=True, timeout=300)
 
     def __enter__(self):
         with open(self.log, "wb") as out:
@@ -128,7 +128,7 @@ class Shop:
                 [sys.executable, "-m", "gunicorn", "shop.wsgi"], cwd=SHOP, env=self._environment,
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True)
         try:
-            repmgr.Cluster.wait_until(self._answers, 60, "the shop")
+            repmgr.Cluster.wait_until(self._answers, 180, "the shop")
         except BaseException:
             self.close()
             raise
