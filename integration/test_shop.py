@@ -11,6 +11,9 @@ import pytest
 
 pytest.importorskip("django", reason="Django is not installed: see integration/requirements.txt")
 
+# Each test starts Django, which takes seconds even where nothing else runs.
+pytestmark = pytest.mark.timeout(400)
+
 SHOP = Path(__file__).parent / "shop"
 SERVERS = 5  # fewer than the visitors who buy at once
 
@@ -32,7 +35,7 @@ def manage(weir, *words, **environment):
     environment = {**os.environ, "PGHOST": weir.host, "PGPORT": str(weir.port), "PGUSER": "app",
                    "PGDATABASE": weir.database, "SHOP_TEST_DATABASE": weir.database, **environment}
     done = subprocess.run([sys.executable, "manage.py", *words], cwd=SHOP, text=True,
-                          capture_output=True, timeout=150, env=environment, check=False)
+                          capture_output=True, timeout=350, env=environment, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 

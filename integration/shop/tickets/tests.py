@@ -3,6 +3,7 @@
 Tests that buy at once commit for real (TransactionTestCase): only then do connections matter.
 """
 
+import datetime
 import threading
 import uuid
 
@@ -16,7 +17,7 @@ from tickets.models import Event, Order, Quota, Ticket
 
 def make_quota(size):
     event = Event.objects.create(name="Jazz 1", city="Gent",
-                                 begins=timezone.now() + timezone.timedelta(days=30))
+                                 begins=timezone.now() + datetime.timedelta(days=30))
     return Quota.objects.create(event=event, name="Front", price=90, size=size)
 
 
