@@ -25,7 +25,7 @@ class Authority:
 
     def __init__(self, folder, name="Test Root"):
         self.folder = Path(folder)
-        self.folder.mkdir(parents=True)
+        self.folder.mkdir(parents=True, exist_ok=True)  # pytest may set a fixture up again
         self.folder.chmod(0o755)
         self.file, self._key = self.folder / "ca.crt", self.folder / "ca.key"
         self._numbers = itertools.count(1)
