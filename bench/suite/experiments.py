@@ -78,8 +78,8 @@ class Bench:
 
     def timed_round(self, target, workload, seconds):
         """CPU, throughput and latency over one window, with nothing attached to the pooler."""
-        with (self._started(target, workload.tls) as running,
-              BackendSampler(self.postgres) as backends):
+        with self._started(target, workload.tls) as running, \
+                BackendSampler(self.postgres) as backends:
             with self._load(running, workload) as load:
                 before = Usage(running.pid)
                 time.sleep(seconds)
