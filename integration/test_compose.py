@@ -21,6 +21,7 @@ from pooler import BINARY, SANITIZER
 pytestmark = [pytest.mark.containers, pytest.mark.timeout(1200)]
 
 ROOT = Path(__file__).parent.parent
+SECRETS = ROOT / "deploy" / "secrets"
 NODES = ("pg-1", "pg-2", "pg-3")
 POOLERS = ("pgweir-1", "pgweir-2")
 PROJECT = "pgweir-test"
@@ -133,7 +134,7 @@ class Containers:
                    check=check)
 
     def password(self, name):
-        return (ROOT / "deploy" / "secrets" / f"{name}_password").read_text(encoding="ascii")
+        return (SECRETS / f"{name}_password").read_text(encoding="ascii")
 
     def story(self):
         """What everybody has said that matters, lately."""
@@ -396,8 +397,9 @@ def test_a_primary_that_is_started_again_at_once_follows_whoever_took_over(conta
 
 def test_repmgr_s_hook_tells_every_pgweir(containers):
     began = time.time()
-    containers.docker("exec", containers.primary(), "/usr/local/share/pgweir/repmgr-event-hook",
-                      "1", "standby_promote", "1")
+    # With the environment that repmgrd gives it.
+    containers.docker("exec", "-e", "PGPASSFILE=/etc/repmgr/pgpass", containers.primary(),
+                      "/usr/local/share/pgweir/repmgr-event-hook", "1", "standby_promote", "1")
     for pooler in POOLERS:
         until(lambda p=pooler: containers.said(p, "logged in as repmgr-hook", began), LONG,
               f"the hook at {pooler}")
@@ -429,16 +431,18 @@ def test_a_former_primary_by_itself_does_not_serve_and_with_a_majority_does(cont
     assert containers.rows(old) == [(1, old)]
 
 
-def test_an_empty_node_makes_no_database_while_another_may_have_one(containers):
+def test_an_empty_node_makes_no_database_while_another_may_have_one(running):  # pylint: disable=unused-argument,redefined-outer-name
     """As the first node whose volume was lost, while the others cannot be reached."""
-    began = run("docker", "run", "--detach", "--rm", "--network", "none", "--group-add", "6432",
-                "-e", "NODE_NAME=pg-1", "-e", "NODES=pg-1 pg-2 pg-3",
-                "-v", f"{ROOT}/deploy/secrets:/run/secrets:ro", "pgweir-postgres")
+    secrets = [f"{path}:/run/secrets/{path.name}:ro" for path in SECRETS.iterdir()]
+    lonely = run("docker", "run", "--detach", "--network", "none",
+                 "--group-add", (SECRETS / "repmgr_password").stat().st_gid,
+                 "-e", "NODE_NAME=pg-1", "-e", "NODES=pg-1 pg-2 pg-3",
+                 *(word for mount in secrets for word in ("-v", mount)), "pgweir-postgres")
     try:
-        until(lambda: "keeps out: has no data" in run("docker", "logs", began), LONG, "its reason")
-        assert "makes the database" not in run("docker", "logs", began)
+        until(lambda: "keeps out: has no data" in run("docker", "logs", lonely), LONG, "its reason")
+        assert "makes the database" not in run("docker", "logs", lonely)
     finally:
-        run("docker", "rm", "--force", began)
+        run("docker", "rm", "--force", "--volumes", lonely)
 
 
 def test_applications_reach_pgweir_by_one_name_and_no_database(containers):
