@@ -48,7 +48,7 @@ SELECT CASE WHEN pg_is_in_recovery()
 ask() { # NODE
     local line
     line=$(timeout 3 psql -XqAtw "$(conninfo_of "$1")" -c "$what_am_i" 2>/dev/null) ||
-        line=$(timeout 1 bash -c "read -r line <>/dev/tcp/$1/$status_port && echo \"\$line\"" \
+        line=$(timeout 3 bash -c "read -r line <>/dev/tcp/$1/$status_port && echo \"\$line\"" \
             2>/dev/null)
     case $line in
         primary\ * | standby\ * | out\ * | empty) echo "$line" ;;
