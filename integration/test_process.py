@@ -340,6 +340,18 @@ def test_both_legs_have_the_configured_tcp_settings(cluster, pooler):
             one.close()
 
 
+def test_a_reload_of_tcp_settings_counts_for_clients_that_come_after_it(cluster, pooler):
+    weir = pooler(cluster, {"tcp": {"keepalive_idle": "41s", "user_timeout": "43s"}})
+    weir.change({"tcp": {"keepalive": False, "user_timeout": 0}})
+    with weir.wire("app") as client:
+        own, = (one for one in connections_of(weir.pid)
+                if one.getpeername() == client.sock.getsockname())
+        assert not own.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert not own.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+        assert own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        own.close()
+
+
 def test_a_name_may_be_listened_on(cluster, pooler):
     weir = pooler(cluster, {"listen": {"addresses": ["localhost"]}})
     with weir.wire("app") as client:

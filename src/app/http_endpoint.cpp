@@ -177,14 +177,14 @@ http_endpoint::http_endpoint(boost::asio::io_context& io,
                              const http_limits& limits)
     : io_{io},
       shared_{std::make_shared<shared>(shared{std::move(on_question), limits})},
-      listener_{io, [this](int fd) { on_connection(fd); }} {}
+      listener_{io, [this](int fd, const net::address&) { on_connection(fd); }} {}
 
 void http_endpoint::open(const config::http_settings& settings) {
     config::listen_settings where;
     where.addresses = settings.addresses;
     where.port = settings.port;
     where.backlog = static_cast<int>(shared_->limits.connections);
-    listener_.open(where);
+    listener_.open(where, {});
 }
 
 void http_endpoint::close() { listener_.close(); }

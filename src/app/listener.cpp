@@ -2,7 +2,6 @@
 #include "pgweir/app/listener.hpp"
 
 #include "pgweir/base/log.hpp"
-#include "pgweir/net/address.hpp"
 
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -30,8 +29,8 @@ constexpr int accepts_a_turn = 64;
 
 // One listening socket.
 struct listener::door : std::enable_shared_from_this<door> {
-    door(boost::asio::io_context& io, int fd, const std::function<void(int)>& receiver)
-        : socket{io, fd}, again{io}, on_client{receiver} {}
+    door(boost::asio::io_context& io, int fd, const receiver& r)
+        : socket{io, fd}, again{io}, on_client{r} {}
 
     void wait() {
         socket.async_wait(boost::asio::posix::stream_descriptor::wait_read,
@@ -44,10 +43,13 @@ struct listener::door : std::enable_shared_from_this<door> {
 
     void accept_some() {
         for (int i = 0; i < accepts_a_turn; ++i) {
+            net::address peer;
+            peer.size = sizeof peer.storage;
             const int fd =
-                ::accept4(socket.native_handle(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+                ::accept4(socket.native_handle(), reinterpret_cast<sockaddr*>(&peer.storage),
+                          &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
             if (fd >= 0) {
-                on_client(fd);
+                on_client(fd, peer);
             } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
                 return pause(errno);
             } else if (errno != EINTR && errno != ECONNABORTED) {
@@ -73,21 +75,27 @@ struct listener::door : std::enable_shared_from_this<door> {
 
     boost::asio::posix::stream_descriptor socket;
     boost::asio::steady_timer again;
-    const std::function<void(int)>& on_client;
+    const receiver& on_client;
     std::chrono::steady_clock::time_point complained{};
 };
 
-listener::listener(boost::asio::io_context& io, std::function<void(int)> on_client)
+listener::listener(boost::asio::io_context& io, receiver on_client)
     : io_{io}, on_client_{std::move(on_client)} {}
 
 listener::~listener() { close(); }
 
-void listener::open(const config::listen_settings& settings) {
+void listener::open(const config::listen_settings& settings, const net::tcp_options& options) {
     for (const auto& address : settings.addresses) {
-        open_tcp(address, settings);
+        open_tcp(address, settings, options);
     }
     if (!settings.unix_socket_dir.empty()) {
         open_unix(settings);
+    }
+}
+
+void listener::configure(const net::tcp_options& options) {
+    for (const auto& d : doors_) {
+        net::apply_tcp_options(d->socket.native_handle(), options);
     }
 }
 
@@ -96,7 +104,9 @@ void listener::add(int fd) {
     doors_.back()->wait();
 }
 
-void listener::open_tcp(const std::string& address, const config::listen_settings& settings) {
+void listener::open_tcp(const std::string& address,
+                        const config::listen_settings& settings,
+                        const net::tcp_options& options) {
     const auto where = address + ", port " + std::to_string(settings.port);
     std::vector<std::string> hosts{address};
     if (address == "*") {
@@ -119,6 +129,7 @@ void listener::open_tcp(const std::string& address, const config::listen_setting
             }
             const int on = 1;
             ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+            net::apply_tcp_options(fd, options);
             if (a.storage.ss_family == AF_INET6) {
                 ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
             }

@@ -88,7 +88,7 @@ server_process::server_process(std::shared_ptr<const config::snapshot> snapshot,
               w->on_view(cluster, view);
           }
       }},
-      listener_{io_, [this](int fd) { on_client(fd); }} {}
+      listener_{io_, [this](int fd, const net::address& peer) { on_client(fd, peer); }} {}
 
 server_process::~server_process() {
     users_.stop();
@@ -153,15 +153,16 @@ void server_process::load_certificates() {
 // Ports below 1024 are root's; the unix socket's file must be the account's, which has to remove
 // it.
 void server_process::open_addresses() {
-    rights_.as_root([this] {
+    const auto options = pool::tcp_options_of(*snapshot_);
+    rights_.as_root([this, &options] {
         http_.open(snapshot_);  // who finds clients served can ask how
         auto tcp = snapshot_->listen;
         tcp.unix_socket_dir.clear();
-        listener_.open(tcp);
+        listener_.open(tcp, options);
     });
     auto local = snapshot_->listen;
     local.addresses.clear();
-    listener_.open(local);
+    listener_.open(local, options);
 }
 
 // What only root could read is in force, and will not be read again.
@@ -236,16 +237,12 @@ void server_process::apply_limits() {
     fleet_.likeness = users.most();
 }
 
-void server_process::on_client(int fd) {
-    // Whoever has no address any more is gone already.
-    const auto peer = net::peer_address(fd);
-    auto ticket = peer ? fleet_.logins.admit(session::origin_of(*peer), base::steady::now())
-                       : session::admission::ticket{};
+void server_process::on_client(int fd, const net::address& peer) {
+    auto ticket = fleet_.logins.admit(session::origin_of(peer), base::steady::now());
     if (!ticket) {
         ::close(fd);
         return;
     }
-    net::apply_tcp_options(fd, pool::tcp_options_of(*snapshot_));
     workers_[next_worker_++ % workers_.size()]->accept(fd, std::move(ticket));
 }
 
@@ -385,6 +382,7 @@ void server_process::apply(std::shared_ptr<const config::snapshot> next,
     warn_of(*snapshot_);
     certificates_.use(snapshot_, std::move(tls));  // before workers may ask for them
     apply_limits();
+    listener_.configure(pool::tcp_options_of(*snapshot_));
     base::set_log_level(level_of(snapshot_->log.level));
     watcher_.configure(snapshot_);
     users_.configure(snapshot_);

@@ -132,16 +132,14 @@ void apply_tcp_options(int fd, const tcp_options& options) noexcept {
         return;
     }
     set_int(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    set_int(fd, SOL_SOCKET, SO_KEEPALIVE, options.keepalive ? 1 : 0);
     if (options.keepalive) {
-        set_int(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
         set_int(fd, IPPROTO_TCP, TCP_KEEPIDLE, options.keepalive_idle);
         set_int(fd, IPPROTO_TCP, TCP_KEEPINTVL, options.keepalive_interval);
         set_int(fd, IPPROTO_TCP, TCP_KEEPCNT, options.keepalive_count);
     }
-    if (options.user_timeout_ms != 0) {
-        ::setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &options.user_timeout_ms,
-                     sizeof options.user_timeout_ms);
-    }
+    ::setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &options.user_timeout_ms,
+                 sizeof options.user_timeout_ms);
 }
 
 int start_connect(const address& to, const tcp_options& options) noexcept {

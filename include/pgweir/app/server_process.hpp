@@ -54,7 +54,7 @@ private:
     void apply_limits();
     void drain();
     void stop(int exit_code);
-    void on_client(int fd);
+    void on_client(int fd, const net::address& peer);
 
     std::shared_ptr<const config::snapshot> snapshot_;
     privileges rights_;

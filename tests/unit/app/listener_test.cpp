@@ -62,7 +62,7 @@ protected:
     // What open() complains of; empty when it does not.
     std::string complaint() {
         try {
-            listener_.open(settings_);
+            listener_.open(settings_, {});
             return {};
         } catch (const std::runtime_error& e) {
             return e.what();
@@ -81,7 +81,7 @@ protected:
     config::listen_settings settings_;
     boost::asio::io_context io_;
     std::vector<net::descriptor> accepted_;
-    listener listener_{io_, [this](int fd) { accepted_.emplace_back(fd); }};
+    listener listener_{io_, [this](int fd, const net::address&) { accepted_.emplace_back(fd); }};
 };
 
 // --- the unix socket
@@ -91,7 +91,7 @@ protected:
     unsigned mode_under(mode_t umask, std::uint32_t configured) {
         const umask_for_now m{umask};
         settings_.unix_socket_mode = configured;
-        listener_.open(settings_);
+        listener_.open(settings_, {});
         struct stat s {};
         ::stat(path().c_str(), &s);
         return s.st_mode & 0777;
@@ -116,14 +116,14 @@ TEST_F(unix_socket, has_the_configured_mode_under_a_lax_umask) {
 
 TEST_F(unix_socket, leaves_the_umask_as_it_was) {
     const umask_for_now m{0027};
-    listener_.open(settings_);
+    listener_.open(settings_, {});
     EXPECT_EQ(::umask(0027), 0027U);
 }
 
 TEST_F(unix_socket, takes_the_place_of_one_that_nobody_listens_on) {
     live_socket().reset();
     ASSERT_TRUE(std::filesystem::exists(path()));
-    listener_.open(settings_);
+    listener_.open(settings_, {});
     const auto c = connect_to(address());
     EXPECT_TRUE(accept(1));
 }
@@ -157,7 +157,7 @@ TEST_F(unix_socket, needs_a_path_that_the_kernel_takes) {
 }
 
 TEST_F(unix_socket, goes_with_the_listener) {
-    listener_.open(settings_);
+    listener_.open(settings_, {});
     listener_.close();
     EXPECT_FALSE(std::filesystem::exists(path()));
 }
@@ -225,7 +225,7 @@ TEST_F(tcp_socket, goes_along_with_a_unix_socket) {
     open({"127.0.0.1"});
     listener_.close();
     settings_.unix_socket_dir = folder_;
-    listener_.open(settings_);
+    listener_.open(settings_, {});
     const auto c1 = connect("127.0.0.1");
     const auto c2 = connect(folder_);
     EXPECT_TRUE(accept(2));
@@ -233,9 +233,9 @@ TEST_F(tcp_socket, goes_along_with_a_unix_socket) {
 
 TEST_F(tcp_socket, needs_a_free_port) {
     open({"127.0.0.1"});
-    listener second{io_, [](int) {}};
+    listener second{io_, [](int, const net::address&) {}};
     try {
-        second.open(settings_);
+        second.open(settings_, {});
         FAIL() << "it is taken";
     } catch (const std::runtime_error& e) {
         EXPECT_THAT(e.what(), AllOf(HasSubstr("127.0.0.1, port " + std::to_string(settings_.port)),
@@ -251,7 +251,7 @@ TEST_F(tcp_socket, needs_an_address_of_this_machine) {
 // --- accepting
 
 TEST_F(listener_test, hands_descriptors_over_that_neither_block_nor_survive_exec) {
-    listener_.open(settings_);
+    listener_.open(settings_, {});
     const auto c = connect_to(address());
     ASSERT_TRUE(accept(1));
     const int fd = accepted_.front().get();
@@ -260,7 +260,7 @@ TEST_F(listener_test, hands_descriptors_over_that_neither_block_nor_survive_exec
 }
 
 TEST_F(listener_test, accepts_any_number_of_clients_that_wait) {
-    listener_.open(settings_);
+    listener_.open(settings_, {});
     std::vector<net::descriptor> crowd;
     for (int i = 0; i < 150; ++i) {
         crowd.push_back(connect_to(address()));
@@ -269,7 +269,7 @@ TEST_F(listener_test, accepts_any_number_of_clients_that_wait) {
 }
 
 TEST_F(listener_test, accepts_nobody_once_it_is_closed) {
-    listener_.open(settings_);
+    listener_.open(settings_, {});
     const auto early = connect_to(address());
     listener_.close();
     io_.poll();
@@ -299,7 +299,7 @@ private:
 class listener_without_descriptors : public listener_test {
 protected:
     listener_without_descriptors() {
-        listener_.open(settings_);
+        listener_.open(settings_, {});
         io_.poll();  // the sanitizer needs descriptors when it meets a type for the first time
         for (int i = 0; i < 3; ++i) {
             clients_.push_back(connect_to(address()));
