@@ -39,9 +39,10 @@ def test_the_page_is_as_the_format_and_the_manual_have_it(cluster, database, poo
     lines = answer.body.splitlines()
     assert all(lines[i - 1].startswith("# HELP") for i, line in enumerate(lines)
                if line.startswith("# TYPE"))
-    # Without a cluster, a place to look users up and a certificate everything is there but what is
-    # of those.
-    absent = {name for name, (_, labels) in manual.items() if labels & {"cluster", "place", "file"}}
+    # Without a cluster, a place to look users up, a certificate and a peer everything is there but
+    # what is of those.
+    absent = {name for name, (_, labels) in manual.items()
+              if labels & {"cluster", "place", "file", "peer"}}
     assert {line.split()[2] for line in lines if line.startswith("# TYPE")} == set(manual) - absent
 
 
