@@ -229,7 +229,7 @@ STAGES = [before_startup, before_ssl_request, before_client_hello, before_direct
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda f: f.__name__.removeprefix("before_"))
 def test_whoever_leaves_at_any_byte_of_it_is_forgotten(start, guests, authority, stage):
-    weir = start()
+    weir = start({"timeouts": {"client_login": "10m"}})  # not by that
     assert gets_in(weir)
     files = weir.open_files()
     with guests(weir):

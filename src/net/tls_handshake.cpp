@@ -36,13 +36,14 @@ tls_handshake::outcome tls_handshake::advance(channel& c) {
         }
     }
     if (state_ == state::waits) {
-        if (!c.has_input()) {
+        if (!is_closed_ && !c.has_input()) {
             return outcome::pending;
         }
-        const auto in = c.receive();
+        const auto in = is_closed_ ? channel::input{{}, io_status::closed} : c.receive();
+        // Told once, and perhaps together with the last bytes.
+        is_closed_ = in.status == io_status::closed;
         if (in.data.empty()) {
-            return in.status == io_status::closed ? fail("connection closed by the peer")
-                                                  : outcome::pending;
+            return is_closed_ ? fail("connection closed by the peer") : outcome::pending;
         }
         work_->received = in.data;
     }

@@ -87,6 +87,9 @@ void client::resume(worker& home, arrival a) {
 void client::read_startup() {
     while (phase_ == phase::startup && channel_.has_input()) {
         auto [data, status] = channel_.receive();
+        if (status == net::io_status::closed && begins_handshake(data)) {
+            return leave(false);  // the end is told once: a handshake would wait for more
+        }
         if (begins_handshake(data) && !login_->ssl_answered && !login_->gssenc_answered) {
             if (auto context = offered_tls()) {
                 login_->ssl_answered = login_->is_direct = true;

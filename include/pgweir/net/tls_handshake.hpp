@@ -53,6 +53,7 @@ private:
     std::shared_ptr<work> work_;
     enum class state : unsigned char { begins, waits, steps, stepped };
     state state_;
+    bool is_closed_ = false;  // the peer has sent its last byte
     std::string error_;
     std::shared_ptr<tls_handshake*> self_;  // held weakly by steps under way
 };
