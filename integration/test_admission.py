@@ -121,10 +121,15 @@ def test_who_fails_to_log_in_keeps_a_place_until_the_answer(cluster, pooler):
     assert gets_in(weir, CROWD)
 
 
-def test_who_leaves_before_the_answer_is_forgotten(cluster, pooler):
-    weir = pooler(cluster, failing())
+def test_who_takes_silence_for_the_answer_keeps_the_place_nevertheless(cluster, pooler):
+    weir = pooler(cluster, failing(max_login_clients_per_address=1))
     failed(weir).close()
+    with Wire(weir.address, source=CROWD) as second:
+        assert second.drain() == []
+    assert gets_in(weir, OTHER)
+    weir.change({"auth": {"failure_delay": 0}})
     until(lambda: scrape(weir).total("pgweir_login_clients") == 0, what="nobody in the login")
+    assert gets_in(weir, CROWD)
 
 
 def test_the_answer_comes_no_sooner_than_configured(cluster, pooler):

@@ -166,9 +166,9 @@ void client::go_on() {
             }
             return phase_ == phase::startup ? read_startup() : read_login();
         case phase::securing: return pump_handshake();
+        case phase::delayed: return;  // whatever it does meanwhile
         case phase::looking_up:
         case phase::hashing:
-        case phase::delayed:
         case phase::waiting:
         case phase::welcome_wait:
             // A client that hangs up leaves the queue at once.

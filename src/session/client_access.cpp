@@ -180,16 +180,14 @@ auth::method client::login_method() const noexcept {
 }
 
 // Whoever has failed to prove who they are waits for the answer, and keeps their place among those
-// who log in: so guessing takes long, and nobody else waits for it.
+// who log in, also when they have hung up, or the silence would be answer enough: so guessing takes
+// long, and nobody else waits for it.
 void client::refuse_later(auth::refusal why) {
     if (home_.snapshot().auth.failure_delay.count() == 0) {
         return refuse_login(why);
     }
     login_->refusal = std::move(why);
     enter(phase::delayed);
-    if (channel_.stream().hung_up()) {
-        leave(false);  // nothing more will be heard of it
-    }
 }
 
 void client::refuse_login(const auth::refusal& why, std::string hint) {
