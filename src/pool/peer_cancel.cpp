@@ -97,11 +97,14 @@ void send_to_peer(slices& home,
                      .verify_host = peer.tls.sslmode == config::tls_mode::verify_full},
             .may_be_plain = peer.tls.sslmode < config::tls_mode::require},
         packet_of(*marked), std::move(done));
-    if (const auto a = net::parse_address(peer.host, peer.port)) {
-        if (a->is_unix()) {
-            j->to.tls = nullptr;
-        }
-        j->addresses = {*a};
+    const auto known = net::parse_address(peer.host, peer.port);
+    if (known && known->is_unix()) {
+        j->to.tls = nullptr;
+    } else if (j->to.tls == nullptr && peer.tls.sslmode != config::tls_mode::disable) {
+        return j->done(false);  // a reload is on its way: without a context nothing is encrypted
+    }
+    if (known) {
+        j->addresses = {*known};
         return j->go_on();
     }
     const bool accepted = home.all().names.submit(

@@ -181,8 +181,16 @@ void worker::cancel(protocol::cancel_request request, std::shared_ptr<void> unti
 void worker::send_to_peer(unsigned peer,
                           const protocol::cancel_request& request,
                           std::shared_ptr<void> until) {
+    // Anybody can send a request, and each may need a look-up and a handshake.
+    constexpr unsigned most_under_way = 16;
+    if (passing_on_ >= most_under_way) {
+        ++sent_cancels_[peer].failed;
+        return;
+    }
+    ++passing_on_;
     pool::send_to_peer(pools_, *snapshot_, snapshot_->peers.at(peer), request,
                        [this, peer, until = std::move(until)](bool taken) {
+                           --passing_on_;
                            auto& sent = sent_cancels_[peer];
                            ++(taken ? sent.taken : sent.failed);
                            if (!taken) {

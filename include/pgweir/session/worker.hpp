@@ -190,6 +190,7 @@ private:
         std::uint64_t failed = 0;
     };
     std::map<unsigned, sent_cancels> sent_cancels_;
+    unsigned passing_on_ = 0;  // of these, under way
     protocol::byte_arena arena_;
     boost::intrusive::list<client,
                            boost::intrusive::base_hook<client_hook>,
