@@ -50,16 +50,23 @@ ask() { # NODE
     line=$(timeout 3 psql -XqAtw "$(conninfo_of "$1")" -c "$what_am_i" 2>/dev/null) ||
         line=$(timeout 3 bash -c "read -r line <>/dev/tcp/$1/$status_port && echo \"\$line\"" \
             2>/dev/null)
-    case $line in
-        primary\ * | standby\ * | out\ * | empty) echo "$line" ;;
-        *) echo silent ;;
-    esac
+    # The whole line: bash would run commands in what it takes for a number.
+    if [[ $line =~ $an_answer ]]; then
+        echo "$line"
+    else
+        echo silent
+    fi
 }
+readonly an_answer='^((primary|standby) [0-9]+ [0-9]+ [a-z-]+|out [0-9]+ [0-9]+|empty)$'
 
 # Asks all others at once. Then ${said[NODE]} is what each is.
 declare -A said
 ask_peers() {
     local node line
+    # Whoever cannot be asked at all has said nothing.
+    for node in "${nodes[@]}"; do
+        [[ $node = "$NODE_NAME" ]] || said[$node]=silent
+    done
     while read -r node line; do
         said[$node]=$line
     done < <(
