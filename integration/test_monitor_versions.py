@@ -62,9 +62,10 @@ def test_primary_and_standby_are_seen_for_what_they_are(pair, watch):
     primary, _ = pair
     def seen():
         both = nodes(watch)
-        two = both["n2"]
-        return both if (two["lag_bytes"], two["lag_ms"]) == (0, 0) else None
-    both = until(seen, what="a standby that is not behind")
+        one, two = both["n1"], both["n2"]
+        is_caught_up = (two["lag_bytes"], two["lag_ms"]) == (0, 0)
+        return both if is_caught_up and one["reads"] == "good" else None
+    both = until(seen, what="a standby that is not behind, and a primary that is served")
     one, two = both["n1"], both["n2"]
     assert (one["state"], two["state"]) == ("primary", "standby")
     assert (one["reads"], two["reads"]) == ("good", "good")
