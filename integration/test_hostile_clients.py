@@ -245,7 +245,7 @@ def test_whoever_leaves_at_any_byte_of_it_is_forgotten(start, guests, authority,
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda f: f.__name__.removeprefix("before_"))
 def test_whoever_stops_at_any_byte_of_it_is_given_up(start, guests, authority, stage):
-    weir = start({"timeouts": {"client_login": "3s"}})
+    weir = start({"timeouts": {"client_login": "5s"}})
     assert gets_in(weir)
     files = weir.open_files()
     with guests(weir), contextlib.ExitStack() as stack:
@@ -330,7 +330,7 @@ LIES = [hello_of_16_mebibytes, record_of_64_kibibytes, empty_records,
 
 @pytest.mark.parametrize("lie", LIES, ids=lambda f: f.__name__)
 def test_nobody_is_disturbed_by_a(start, guests, authority, lie):
-    weir = start({"timeouts": {"client_login": "3s"}})
+    weir = start({"timeouts": {"client_login": "5s"}})
     assert gets_in(weir)
     files, before = weir.open_files(), weir.rss_kib()
     with guests(weir), contextlib.ExitStack() as stack:
