@@ -14,7 +14,7 @@ from wire import COPY_FAIL, SYNC, Closed, Frame, Wire, sqlstates
 
 pytestmark = pytest.mark.every_version
 
-SEEDS = int(os.environ.get("PGWEIR_SEEDS", "200"))
+SEEDS = int(os.environ.get("PGWEIR_SEEDS", "100"))
 FIRST_SEED = int(os.environ.get("PGWEIR_FIRST_SEED", "1"))
 FIRST_USER_OID = 16384
 
