@@ -552,4 +552,4 @@ def test_a_key_that_others_may_read_is_refused_at_start(pooler, cluster, authori
 
 def test_a_certificate_that_expires_soon_is_warned_of(pooler, cluster, authority):
     weir = pooler(cluster, tls(authority.issue("pgweir", days=10)))
-    assert "expires in" in weir.log()
+    until(lambda: "expires in" in weir.log(), what="the warning")
