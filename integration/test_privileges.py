@@ -224,7 +224,7 @@ def test_a_key_of_root_s_serves_until_it_must_be_read_again(become, authority):
     weir = become(secured(authority.issue("pgweir")))
     with weir.connect(sslmode="require") as client:
         assert client.execute("select 1").fetchone() == (1,)
-    assert "a reload would be refused" in weir.log()
+    until(lambda: "a reload would be refused" in weir.log(), what="the warning")
     assert "which must be able to read these files" in reload_error(weir)
 
 
@@ -292,6 +292,7 @@ def test_a_socket_that_others_may_replace_is_warned_of(pooler, cluster, base, mo
     with Wire(f"{folder}/.s.PGSQL.{weir.port}") as client:
         client.login("app", "shop", "app-secret")
     shutil.rmtree(folder)
+    until(lambda: "listening on" in weir.log(), what="what comes behind the warning")
     assert ("every user of this machine can replace the socket" in weir.log()) == is_warned_of
 
 

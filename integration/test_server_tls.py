@@ -262,7 +262,7 @@ def test_users_are_looked_up_where_binding_is_required(pooler, encrypted):
 def test_users_are_not_looked_up_without_the_binding_that_is_required(pooler, cluster):
     weir = pooler(cluster, {**tls("prefer", channel_binding="require"), **ASKING})
     assert "cannot be looked up" in problem_of(weir, "other")
-    assert "channel binding required, but SSL not in use" in weir.log()
+    until(lambda: "channel binding required, but SSL not in use" in weir.log(), what="the reason")
 
 
 # --- nothing goes unencrypted
