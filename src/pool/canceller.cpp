@@ -2,6 +2,7 @@
 #include "pool/canceller.hpp"
 
 #include "pgweir/base/log.hpp"
+#include "pgweir/protocol/message_writer.hpp"
 #include "pgweir/protocol/startup.hpp"
 
 #include <utility>
@@ -12,6 +13,17 @@ namespace {
 constexpr auto patience = std::chrono::seconds{5};
 
 }  // namespace
+
+std::string cancel_packet(std::int32_t pid, std::string_view key) {
+    std::string packet;
+    protocol::message_writer{packet}
+        .begin_untyped()
+        .put_int32((1234 << 16) | 5678)
+        .put_int32(pid)
+        .put_bytes(key)
+        .end();
+    return packet;
+}
 
 canceller::canceller(slices& home, destination to, std::string packet, callback done)
     : home_{home},

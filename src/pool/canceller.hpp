@@ -7,14 +7,19 @@
 #include "pgweir/pool/slice.hpp"
 #include "pgweir/tls/engine.hpp"
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace pgweir::pool {
 
 // How often a connection to PostgreSQL is read before others have their turn.
 inline constexpr int receives_a_turn = 4;
+
+// CancelRequest as it is sent: `key` is what BackendKeyData told besides `pid`.
+[[nodiscard]] std::string cancel_packet(std::int32_t pid, std::string_view key);
 
 // PostgreSQL docs 55.2.8. PostgreSQL closes the connection once it has signalled the backend; only
 // then `done` runs (on the same worker), or after a timeout. Kept by `slices` until then.

@@ -4,7 +4,6 @@
 #include "pgweir/base/log.hpp"
 #include "pgweir/pool/slice.hpp"
 #include "pgweir/pool/target.hpp"
-#include "pgweir/protocol/message_writer.hpp"
 #include "pool/canceller.hpp"
 
 #include <algorithm>
@@ -50,17 +49,6 @@ struct journey : std::enable_shared_from_this<journey> {
     }
 };
 
-std::string packet_of(const protocol::cancel_request& request) {
-    std::string packet;
-    protocol::message_writer{packet}
-        .begin_untyped()
-        .put_int32((1234 << 16) | 5678)
-        .put_int32(request.pid)
-        .put_bytes(request.key)
-        .end();
-    return packet;
-}
-
 }  // namespace
 
 std::optional<protocol::cancel_request> mark_passed_on(const protocol::cancel_request& request) {
@@ -96,7 +84,7 @@ void send_to_peer(slices& home,
             .peer = {.host = peer.host,
                      .verify_host = peer.tls.sslmode == config::tls_mode::verify_full},
             .may_be_plain = peer.tls.sslmode < config::tls_mode::require},
-        packet_of(*marked), std::move(done));
+        cancel_packet(marked->pid, marked->key), std::move(done));
     const auto known = net::parse_address(peer.host, peer.port);
     if (known && known->is_unix()) {
         j->to.tls = nullptr;

@@ -959,17 +959,10 @@ void server::cancel(std::shared_ptr<void> until) {
     if (cancels_ != 0) {
         return;
     }
-    std::string packet;
-    protocol::message_writer{packet}
-        .begin_untyped()
-        .put_int32((1234 << 16) | 5678)
-        .put_int32(pid_)
-        .put_bytes(key_)
-        .end();
     // As secret as the session is.
     const bool sent = canceller::send(
         slice_->home(), {address_, target_->tcp, channel_.tls_context(), expected_peer()},
-        std::move(packet), [weak = std::weak_ptr{self_}](canceller::outcome what) {
+        cancel_packet(pid_, key_), [weak = std::weak_ptr{self_}](canceller::outcome what) {
             if (const auto alive = weak.lock()) {
                 (*alive)->on_cancelled(what != canceller::outcome::uncertain);
             }

@@ -5,7 +5,6 @@
 #include "pgweir/protocol/startup.hpp"
 
 #include <functional>
-#include <memory>
 #include <optional>
 
 namespace pgweir::pool {
