@@ -2,6 +2,7 @@
 #include "pool/canceller.hpp"
 
 #include "pgweir/base/log.hpp"
+#include "pgweir/net/turn.hpp"
 #include "pgweir/protocol/message_writer.hpp"
 #include "pgweir/protocol/startup.hpp"
 
@@ -71,7 +72,7 @@ void canceller::on_io() {
     }
     // It has nothing to say but that it is through.
     for (int turns = 0; channel_.stream().is_open() && channel_.readable(); ++turns) {
-        if (turns == receives_a_turn) {
+        if (turns == net::receives_a_turn) {
             return channel_.stream().call_again();
         }
         if (channel_.receive().status == net::io_status::closed) {

@@ -15,9 +15,6 @@
 
 namespace pgweir::pool {
 
-// How often a connection to PostgreSQL is read before others have their turn.
-inline constexpr int receives_a_turn = 4;
-
 // CancelRequest as it is sent: `key` is what BackendKeyData told besides `pid`.
 [[nodiscard]] std::string cancel_packet(std::int32_t pid, std::string_view key);
 

@@ -4,6 +4,7 @@
 #include "pgweir/auth/random.hpp"
 #include "pgweir/base/log.hpp"
 #include "pgweir/net/tls_handshake.hpp"
+#include "pgweir/net/turn.hpp"
 #include "pgweir/pool/slice.hpp"
 #include "pgweir/protocol/frame.hpp"
 #include "pgweir/protocol/frontend_stream.hpp"
@@ -352,7 +353,7 @@ void server::take(server_startup::step s) {
 
 void server::read_login() {
     for (int turns = 0; channel_.readable() && state_ == phase::connecting; ++turns) {
-        if (turns == receives_a_turn) {
+        if (turns == net::receives_a_turn) {
             return channel_.stream().call_again();
         }
         auto [data, status] = channel_.receive();
@@ -632,7 +633,7 @@ void server::read_own() {
     for (bool more = channel_.has_input();
          more && user_ == nullptr && state_ != phase::closing && state_ != phase::moving;
          more = channel_.readable()) {
-        if (turns++ == receives_a_turn) {
+        if (turns++ == net::receives_a_turn) {
             return channel_.stream().call_again();
         }
         auto [data, status] = channel_.receive();
@@ -1065,7 +1066,7 @@ void server::drain() {
     }
     const auto scratch = slice_->home().loop().scratch();
     for (int turns = 0; channel_.stream().readable(); ++turns) {
-        if (turns == receives_a_turn) {
+        if (turns == net::receives_a_turn) {
             return channel_.stream().call_again();
         }
         if (channel_.stream().receive(scratch).status == net::io_status::closed) {

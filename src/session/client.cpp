@@ -2,6 +2,7 @@
 #include "pgweir/session/client.hpp"
 
 #include "pgweir/base/log.hpp"
+#include "pgweir/net/turn.hpp"
 #include "pgweir/protocol/error_response.hpp"
 #include "session/client_state.hpp"
 
@@ -446,7 +447,7 @@ void client::finish_closing() {
     channel_.stream().shut_down_sending();
     const auto scratch = home_.loop().scratch();
     for (int turns = 0; channel_.stream().readable(); ++turns) {
-        if (turns == receives_a_turn) {
+        if (turns == net::receives_a_turn) {
             return channel_.stream().call_again();
         }
         if (channel_.stream().receive(scratch).status == net::io_status::closed) {

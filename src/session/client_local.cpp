@@ -1,4 +1,5 @@
 // A client that pgweir answers itself: the console, and requests that are refused.
+#include "pgweir/net/turn.hpp"
 #include "pgweir/protocol/error_response.hpp"
 #include "pgweir/protocol/message_writer.hpp"
 #include "pgweir/session/client.hpp"
@@ -17,7 +18,7 @@ void client::pump_local() {
     for (int turns = 0;
          phase_ == phase::local && !local_busy_ && !channel_.has_backlog() && channel_.has_input();
          ++turns) {
-        if (turns == receives_a_turn) {
+        if (turns == net::receives_a_turn) {
             return channel_.stream().call_again();
         }
         const auto [data, status] = channel_.receive();
@@ -115,7 +116,7 @@ void client::pump_refusal() {
         return leave(false);
     }
     for (int turns = 0; phase_ == phase::refusing && channel_.has_input(); ++turns) {
-        if (turns == receives_a_turn) {
+        if (turns == net::receives_a_turn) {
             return channel_.stream().call_again();
         }
         auto [data, status] = channel_.receive();

@@ -1,5 +1,6 @@
 // The data path: a client's bytes to a server and back, and when the server is given back.
 #include "pgweir/base/log.hpp"
+#include "pgweir/net/turn.hpp"
 #include "pgweir/protocol/error_response.hpp"
 #include "pgweir/protocol/frame.hpp"
 #include "pgweir/protocol/message_writer.hpp"
@@ -29,7 +30,7 @@ std::uint64_t microseconds(base::duration d) noexcept {
 
 void client::pump_idle() {
     for (int turns = 0; phase_ == phase::idle && channel_.has_input(); ++turns) {
-        if (turns == receives_a_turn) {
+        if (turns == net::receives_a_turn) {
             return channel_.stream().call_again();
         }
         const bool hung_up = channel_.stream().hung_up();
@@ -730,7 +731,7 @@ void client::pump_failed() {
     }
     for (int turns = 0; phase_ == phase::failed && channel_.has_input() && !channel_.has_backlog();
          ++turns) {
-        if (turns == receives_a_turn) {
+        if (turns == net::receives_a_turn) {
             return channel_.stream().call_again();
         }
         auto [data, status] = channel_.receive();

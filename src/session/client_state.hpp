@@ -16,9 +16,6 @@
 
 namespace pgweir::session {
 
-// How often a client is read before others have their turn.
-inline constexpr int receives_a_turn = 4;
-
 struct client::login {
     protocol::startup_message startup;
     std::optional<auth::client_login> dialogue;
