@@ -178,7 +178,7 @@ def sides(request, cluster, reference, papers, base, lasting_pooler):
     rules = PLAIN_RULES + (TLS_RULES if tls else "")
     speak(reference, tls, rules, papers.authority)
     folder = base / f"matrix{reference.major}{tls}"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)  # pytest may set a fixture up again
     (folder / "hba").write_text(rules, encoding="ascii")
     (folder / "ident").write_text(MAPS, encoding="ascii")
     over = {
