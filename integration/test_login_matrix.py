@@ -182,7 +182,8 @@ def sides(request, cluster, reference, papers, base, lasting_pooler):
     (folder / "hba").write_text(rules, encoding="ascii")
     (folder / "ident").write_text(MAPS, encoding="ascii")
     over = {
-        "auth": {"method": "hba", "hba_file": str(folder / "hba"),
+        # How long a refusal takes is not compared, and a quarter of a second for each adds up.
+        "auth": {"method": "hba", "failure_delay": "1ms", "hba_file": str(folder / "hba"),
                  "ident_file": str(folder / "ident")},
         "listen": {"unix_socket_dir": str(folder)},
         "database": {f"to_{server}": {"dbname": "shop", "user": role, "password": ROLES[role][1]}
