@@ -1,7 +1,6 @@
 """Drivers as they come, with their prepared statements: 50 clients on 5 servers."""
 
 import asyncio
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,6 +12,7 @@ import sqlalchemy
 from psycopg import pq
 from sqlalchemy.ext.asyncio import create_async_engine
 
+import jdbc_programs
 from threads import in_threads
 
 HERE = Path(__file__).parent
@@ -321,13 +321,7 @@ def finished(command, **options):
 
 
 def test_jdbc_prepares_after_five_executions(weir, tmp_path):
-    jar = Path(os.environ.get("PGWEIR_JDBC_JAR", "/usr/share/java/postgresql.jar"))
-    if not shutil.which("javac") or not shutil.which("java"):
-        pytest.skip("no JDK: install default-jdk-headless")
-    if not jar.exists():
-        pytest.skip(f"no {jar}: install libpostgresql-jdbc-java or set PGWEIR_JDBC_JAR")
-    finished(["javac", "-d", tmp_path, HERE / "jdbc" / "Drive.java"])
-    out = finished(["java", "-cp", f"{tmp_path}:{jar}", "Drive",
+    out = finished([*jdbc_programs.compiled("Drive", tmp_path),
                     f"jdbc:postgresql://{weir.host}:{weir.port}/{weir.database}?sslmode=disable",
                     "app", "app-secret", str(CLIENTS), str(TURNS)])
     assert f"all {CLIENTS} clients are done" in out
