@@ -1,5 +1,6 @@
 """Certificates for tests: an authority that signs what it is asked to, with openssl(1)."""
 
+import functools
 import itertools
 import os
 import shutil
@@ -49,6 +50,14 @@ class Authority:
         if for_postgres and unprivileged_user():
             shutil.chown(made.key, unprivileged_user())
         return made
+
+
+@functools.cache
+def key_as_der(key):
+    """The same key in PKCS#8, as Java reads it: a file beside the one in PEM."""
+    made = Path(key).with_suffix(".pk8")
+    _openssl("pkcs8", "-topk8", "-nocrypt", "-in", key, "-outform", "DER", "-out", made)
+    return made
 
 
 def replace(old, new):

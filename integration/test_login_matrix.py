@@ -2,19 +2,22 @@
 a PostgreSQL with the same rules."""
 
 import asyncio
+import functools
 import os
 import pwd
 import re
 import ssl
+import subprocess
 from itertools import product
 from typing import NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import quote, unquote_plus, urlencode
 
 import asyncpg
 import psycopg
 import pytest
 
-from certificates import Authority
+import jdbc_programs
+from certificates import Authority, key_as_der
 from cluster import ROLES, Cluster, until
 from pooler import default_config, merged
 from scram import md5_secret, verifier
@@ -55,7 +58,7 @@ class Method(NamedTuple):
     user: str
     wrong: tuple = ()
     needs: str = ""  # "certificate", or "binding" of the channel
-    only_libpq: bool = False
+    others: tuple = ("asyncpg", "jdbc")  # the drivers that can do it, besides libpq
 
 
 METHODS = {
@@ -63,13 +66,15 @@ METHODS = {
     "password": Method("by_word", (WRONG_PASSWORD,)),
     "md5": Method("by_md5", (WRONG_PASSWORD,)),
     "scram": Method("by_scram", (WRONG_PASSWORD, OTHER_ROOT, OTHER_HOST)),
-    "scram plus": Method("by_scram", (WRONG_PASSWORD,), "binding", only_libpq=True),
+    # asyncpg binds no channel, nor does JDBC before its version 42.7.4 (Debian 12 has 42.5).
+    "scram plus": Method("by_scram", (WRONG_PASSWORD,), "binding", others=()),
     "scram over TLS": Method("over_tls", (WRONG_PASSWORD,)),
     "scram in plain text": Method("in_plain", (WRONG_PASSWORD,)),
     "cert": Method("by_cert", (NO_CERTIFICATE, OTHER_CERTIFICATE, STRANGER), "certificate"),
     "scram and cert": Method("by_both", (WRONG_PASSWORD, NO_CERTIFICATE, OTHER_CERTIFICATE),
                              "certificate"),
-    "peer": Method("by_peer", (OTHER_USER,)),
+    # Java has no unix sockets that JDBC could use.
+    "peer": Method("by_peer", (OTHER_USER,), others=("asyncpg",)),
 }
 # Which role logs in there by which method.
 SERVERS = {"trust": "trust_user", "password": "plain_user", "md5": "md5_user",
@@ -97,22 +102,21 @@ def means_something(login):
     if login.attempt == OTHER_ROOT:
         return login.sslmode in ("verify-ca", "verify-full")
     if login.attempt == OTHER_HOST:  # asyncpg cannot be told a name beside an address
-        return login.sslmode == "verify-full" and login.driver == "libpq"
+        return login.sslmode == "verify-full" and login.driver != "asyncpg"
     return login.method != "peer" or login.sslmode in ("disable", "require")
 
 
 def logins():
     """Who gets in is tried with every server, who does not with one. What libpq does not show, the
-    SQLSTATE, asyncpg does."""
+    SQLSTATE, asyncpg and JDBC do."""
     for tls in (True, False):
         for (name, method), sslmode in product(METHODS.items(), SSLMODES[tls]):
             for server in SERVERS:
                 yield Login(tls, "libpq", name, sslmode, RIGHT, server)
             for wrong in method.wrong:
                 yield Login(tls, "libpq", name, sslmode, wrong, "scram")
-            if not method.only_libpq:
-                for attempt in (RIGHT, *method.wrong):
-                    yield Login(tls, "asyncpg", name, sslmode, attempt, "scram")
+            for driver, attempt in product(method.others, (RIGHT, *method.wrong)):
+                yield Login(tls, driver, name, sslmode, attempt, "scram")
 
 
 LOGINS = [login for login in logins() if means_something(login)]
@@ -266,10 +270,40 @@ def by_asyncpg(server, login, chosen):
         return type(error).__name__, without_places(error)
 
 
+@pytest.fixture(scope="module")
+def java(tmp_path_factory):
+    """jdbc/Logins.java, which waits to be asked. All it knows of names is where ours are."""
+    folder = tmp_path_factory.mktemp("logins")
+    (folder / "hosts").write_text("127.0.0.1 localhost elsewhere.example\n", encoding="ascii")
+    command = jdbc_programs.compiled("Logins", folder, f"-Djdk.net.hosts.file={folder / 'hosts'}")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          text=True) as process:
+        yield process
+        process.kill()
+
+
+def by_jdbc(java, server, login, chosen):
+    """As by_asyncpg(). An empty name is no certificate; without one the driver would look at home.
+    It shows none but of an authority that the server names."""
+    host = "elsewhere.example" if login.attempt == OTHER_HOST else "localhost"
+    query = {"sslcert": "", "sslkey": "", **chosen, "gssEncMode": "disable", "connectTimeout": 30,
+             "socketTimeout": 30}
+    user, password = query.pop("user"), query.pop("password")
+    if query["sslkey"]:
+        query["sslkey"] = key_as_der(query["sslkey"])
+    url = f"jdbc:postgresql://{host}:{server.port}/{login.database}?{urlencode(query)}"
+    print(*(quote(word, safe="") for word in (url, user, password)), file=java.stdin, flush=True)
+    end, *words = map(unquote_plus, java.stdout.readline().split())
+    return (words[0], words[1] == "true") if end == "in" else (words[0], without_places(words[1]))
+
+
 @pytest.mark.parametrize(("sides", "login"), [(login.with_tls, login) for login in LOGINS],
                          indirect=["sides"], scope="module", ids=[str(login) for login in LOGINS])
-def test_a_login_ends_as_at_postgresql(sides, papers, login):
-    enter = {"libpq": by_libpq, "asyncpg": by_asyncpg}[login.driver]
+def test_a_login_ends_as_at_postgresql(request, sides, papers, login):
+    if login.driver == "jdbc":  # the others do without Java
+        enter = functools.partial(by_jdbc, request.getfixturevalue("java"))
+    else:
+        enter = {"libpq": by_libpq, "asyncpg": by_asyncpg}[login.driver]
     chosen = options(login, papers)
     mine, theirs = (enter(server, login, chosen) for server in sides)
     if isinstance(theirs, tuple) and theirs[0] == METHODS[login.method].user:  # it is in
