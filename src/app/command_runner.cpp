@@ -215,8 +215,14 @@ void command_runner::reconnect(const command& c,
     if (!is_database(snapshot, c.name)) {
         return when_done(no_such("database", c.name));
     }
-    run_on_all([name = c.name](pool::slices& s) { s.reconnect(name); });
-    when_done({});
+    // Told when every worker has done it: no transaction that begins after the answer meets an
+    // old server.
+    poll_all(
+        [name = c.name](pool::slices& s) {
+            s.reconnect(name);
+            return true;
+        },
+        [when_done] { when_done({}); });
 }
 
 // Writes are held by the arbiter; then what is open on the primary ends, and its idle servers are
