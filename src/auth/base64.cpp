@@ -3,11 +3,23 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
+#include <array>
+
 namespace pgweir::auth::base64 {
 namespace {
 
 constexpr std::string_view alphabet =
     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+// Which bytes are in it.
+constexpr auto belongs = [] {
+    std::array<bool, 256> table{};
+    for (const char c : alphabet) {
+        table[static_cast<unsigned char>(c)] = true;
+    }
+    return table;
+}();
 
 const unsigned char* bytes(std::string_view s) noexcept {
     return reinterpret_cast<const unsigned char*>(s.data());
@@ -33,8 +45,8 @@ std::optional<std::string> decode(std::string_view text) {
         ++padding;
     }
     // EVP_DecodeBlock() trims white space and takes '=' anywhere.
-    if (text.substr(0, text.size() - padding).find_first_not_of(alphabet) !=
-        std::string_view::npos) {
+    if (!std::ranges::all_of(text.substr(0, text.size() - padding),
+                             [](char c) { return belongs[static_cast<unsigned char>(c)]; })) {
         return std::nullopt;
     }
     std::string out(text.size() / 4 * 3, '\0');

@@ -4,22 +4,25 @@
 #include "auth/auth_messages.hpp"
 #include "auth/crypto.hpp"
 #include "pgweir/auth/md5.hpp"
-#include "pgweir/auth/secret_kind.hpp"
+#include "pgweir/auth/random.hpp"
 #include "pgweir/base/byte_order.hpp"
 #include "pgweir/base/secret.hpp"
 
+#include <algorithm>
+#include <span>
 #include <utility>
 
 namespace pgweir::auth {
-namespace {
 
-// The two kinds of secret that SCRAM cannot be done with; a login against them fails at its end.
-bool fits_scram(const credentials& who) {
-    const secret_kind kind = kind_of(who.secret);
-    return who.known && (kind == secret_kind::plain || kind == secret_kind::scram);
+// One draw for both: OpenSSL's generator costs more by the call than by the byte.
+login_entropy login_entropy::draw() {
+    constexpr std::size_t salt_size = sizeof md5_salt;
+    std::array<unsigned char, nonce_bytes + salt_size> raw{};
+    random_bytes(raw);
+    login_entropy e{nonce_of(std::span{raw}.first<nonce_bytes>()), {}};
+    std::copy_n(raw.begin() + nonce_bytes, salt_size, e.md5_salt.begin());
+    return e;
 }
-
-}  // namespace
 
 client_login::client_login(method how,
                            credentials who,
@@ -28,6 +31,8 @@ client_login::client_login(method how,
                            channel_binding channel)
     : how_{how},
       who_{std::move(who)},
+      stored_{scram_verifier::parse(who_.secret)},
+      kind_{stored_ ? secret_kind::scram : kind_of(who_.secret)},
       mock_seed_{mock_seed},
       entropy_{std::move(entropy)},
       channel_{std::move(channel)} {}
@@ -39,9 +44,8 @@ client_login::step client_login::start() {
         return refuse("08P01", "authentication was already begun");
     }
     // Who has no password is asked for one as the others are, as in PostgreSQL.
-    const bool has_verifier = who_.known && !who_.secret.empty()
-                                  ? kind_of(who_.secret) == secret_kind::scram
-                                  : who_.others.scram;
+    const bool has_verifier =
+        who_.known && kind_ != secret_kind::none ? kind_ == secret_kind::scram : who_.others.scram;
     const bool is_scram = how_ == method::scram_sha_256 || (how_ == method::md5 && has_verifier);
     if (channel_.policy == binding_policy::require && !(is_scram && channel_.can_bind())) {
         return refuse("28000", "connection requires channel binding",
@@ -68,25 +72,23 @@ client_login::step client_login::start() {
     return start_sasl();
 }
 
-// Of a verifier that is made up. That of a plain secret is not: only its salt comes from the seed.
-int client_login::mock_iterations() const {
-    return fits_scram(who_) ? default_scram_iterations : who_.others.iterations;
+// With the two other kinds of secret SCRAM cannot be done; a login against them fails at its end.
+bool client_login::fits_scram() const noexcept {
+    return who_.known && (kind_ == secret_kind::plain || kind_ == secret_kind::scram);
+}
+
+// That of a plain secret is not made up: only its salt comes from the seed.
+scram_verifier client_login::made_up_verifier() const {
+    return mock_verifier(who_.user, mock_seed_,
+                         fits_scram() ? default_scram_iterations : who_.others.iterations);
 }
 
 client_login::step client_login::start_sasl() {
-    scram_verifier verifier = mock_verifier(who_.user, mock_seed_, mock_iterations());
-    const bool mock = !fits_scram(who_);
-    if (!mock) {
-        if (auto parsed = scram_verifier::parse(who_.secret)) {
-            verifier = std::move(*parsed);
-        } else if (who_.verifier) {
-            verifier = *who_.verifier;
-        } else {
-            hash_plain_ = true;
-        }
-    }
+    const bool mock = !fits_scram();
+    const auto& own = stored_ ? stored_ : who_.verifier;
+    hash_plain_ = !mock && !own;
     const bool can_bind = channel_.can_bind();
-    scram_.emplace(std::move(verifier), entropy_.nonce, mock,
+    scram_.emplace(mock || !own ? made_up_verifier() : *own, entropy_.nonce, mock,
                    can_bind ? channel_.end_point : std::string{});
     state_ = state::sasl_initial;
     std::string mechanisms;
@@ -141,24 +143,19 @@ client_login::step client_login::on_cleartext(std::string_view body) {
     if (!password) {
         return {step::kind::refused, {}};
     }
-    const secret_kind kind = kind_of(who_.secret);
-    if (who_.known && kind == secret_kind::plain) {
+    if (who_.known && kind_ == secret_kind::plain) {
         // Digests have one length, so the comparison does not tell how long the secret is.
         const bool same = crypto::equal(crypto::as_text(crypto::sha256(*password)),
                                         crypto::as_text(crypto::sha256(who_.secret)));
         return same ? accept_cleartext(*password) : refuse_wrong_password();
     }
-    if (who_.known && kind == secret_kind::md5) {
+    if (who_.known && kind_ == secret_kind::md5) {
         const bool same = crypto::equal(md5_secret(who_.user, *password), who_.secret);
         return same ? accept_cleartext(*password) : refuse_wrong_password();
     }
     // An unknown user costs the hashing that a known one with a verifier does.
-    auto verifier = who_.known ? scram_verifier::parse(who_.secret) : std::nullopt;
-    if (!verifier) {
-        verifier = mock_verifier(who_.user, mock_seed_, mock_iterations());
-    }
-    request_ = hash_request{std::string{*password}, verifier->salt, verifier->iterations};
-    verifier_ = std::move(verifier);
+    verifier_ = who_.known && stored_ ? *stored_ : made_up_verifier();
+    request_ = hash_request{std::string{*password}, verifier_->salt, verifier_->iterations};
     state_ = state::cleartext_hash;
     return {step::kind::hash, {}};
 }
@@ -169,7 +166,7 @@ client_login::step client_login::on_md5(std::string_view body) {
         return {step::kind::refused, {}};
     }
     std::string stored = who_.secret;
-    if (!who_.known || kind_of(stored) != secret_kind::md5) {
+    if (!who_.known || kind_ != secret_kind::md5) {
         stored = md5_secret(who_.user, stored);
     }
     const std::string expected =
@@ -253,7 +250,7 @@ client_login::step client_login::on_hashed(const scram_keys& keys) {
     const digest stored = crypto::sha256(crypto::as_text(keys.client_key));
     const bool same =
         crypto::equal(crypto::as_text(stored), crypto::as_text(verifier_->stored_key));
-    if (!same || !fits_scram(who_)) {
+    if (!same || !fits_scram()) {
         return refuse_wrong_password();
     }
     keys_ = keys;

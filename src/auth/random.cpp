@@ -19,8 +19,12 @@ void random_bytes(std::span<unsigned char> out) {
 }
 
 std::string random_nonce() {
-    std::array<unsigned char, 18> raw{};
+    std::array<unsigned char, nonce_bytes> raw{};
     random_bytes(raw);
+    return nonce_of(raw);
+}
+
+std::string nonce_of(std::span<const unsigned char, nonce_bytes> raw) {
     return base64::encode({reinterpret_cast<const char*>(raw.data()), raw.size()});
 }
 

@@ -5,6 +5,7 @@
 #include "pgweir/auth/hash_request.hpp"
 #include "pgweir/auth/likeness.hpp"
 #include "pgweir/auth/scram_server.hpp"
+#include "pgweir/auth/secret_kind.hpp"
 #include "pgweir/base/secret.hpp"
 
 #include <array>
@@ -31,8 +32,10 @@ struct credentials {
 
 // The random values of one login, injected so that dialogues can be replayed.
 struct login_entropy {
-    std::string nonce;  // random_nonce()
+    std::string nonce;  // as random_nonce() makes them
     std::array<char, 4> md5_salt{};
+
+    [[nodiscard]] static login_entropy draw();
 };
 
 // Why a client was refused, as the ErrorResponse (FATAL) should say it. `detail` may be empty.
@@ -119,7 +122,8 @@ private:
         done,
     };
 
-    [[nodiscard]] int mock_iterations() const;
+    [[nodiscard]] bool fits_scram() const noexcept;
+    [[nodiscard]] scram_verifier made_up_verifier() const;
     step start_sasl();
     step on_cleartext(std::string_view body);
     step on_md5(std::string_view body);
@@ -138,6 +142,8 @@ private:
     method how_;
     state state_ = state::idle;
     credentials who_;
+    const std::optional<scram_verifier> stored_;  // what the secret is, if it is that
+    const secret_kind kind_;                      // of the secret
     digest mock_seed_;
     login_entropy entropy_;
     channel_binding channel_;
