@@ -189,7 +189,8 @@ class Pooler:
         """SIGTERM; the process must end by itself, well, and with nothing to complain about."""
         if not self.process:
             return
-        if self.alive():
+        # Once it has said its last word, a signal would find nobody who handles it.
+        if self.alive() and not self.log().endswith("stopped\n"):
             self.signal(signal.SIGTERM)
         try:
             status = self.wait()
