@@ -1,6 +1,8 @@
 // Reads the head of one request, answers it, and closes: Boost.Beast over Boost.Asio.
 #include "pgweir/app/http_endpoint.hpp"
 
+#include "pgweir/base/log.hpp"
+
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -14,7 +16,7 @@
 #include <optional>
 #include <string_view>
 #include <sys/socket.h>
-#include <unistd.h>
+#include <utility>
 
 namespace pgweir::app {
 
@@ -29,6 +31,8 @@ namespace {
 constexpr auto longest_farewell = std::chrono::seconds{1};
 constexpr std::size_t farewell_bytes = 256 * 1024;
 constexpr std::size_t farewell_chunk = 4096;
+// Out of descriptors.
+constexpr auto pause_when_full = std::chrono::milliseconds{200};
 
 std::string_view view_of(boost::beast::string_view s) noexcept { return {s.data(), s.size()}; }
 
@@ -172,12 +176,59 @@ private:
     std::size_t read_past_ = 0;
 };
 
+// Accepts at one address. What is under way keeps it alive.
+class http_endpoint::door : public std::enable_shared_from_this<door> {
+public:
+    door(boost::asio::io_context& io, int listening, std::shared_ptr<shared> all)
+        : all_{std::move(all)}, socket_{io, protocol_of(listening), listening}, again_{io} {}
+
+    void accept() {
+        socket_.async_accept([self = shared_from_this()](error_code error, tcp::socket client) {
+            if (!self->socket_.is_open()) {
+                return;
+            }
+            if (error) {
+                return self->pause(error);
+            }
+            self->is_pausing_ = false;
+            if (self->all_->open < self->all_->limits.connections) {
+                std::make_shared<session>(std::move(client), self->all_)->run();
+            }
+            self->accept();
+        });
+    }
+
+    void close() {
+        error_code ignored;
+        socket_.close(ignored);
+        again_.cancel();
+    }
+
+private:
+    void pause(error_code why) {
+        if (!std::exchange(is_pausing_, true)) {
+            PGWEIR_LOG(err, "cannot accept connections for HTTP: {}; trying again", why.message());
+        }
+        again_.expires_after(pause_when_full);
+        again_.async_wait([self = shared_from_this()](error_code) {
+            if (self->socket_.is_open()) {
+                self->accept();
+            }
+        });
+    }
+
+    std::shared_ptr<shared> all_;
+    tcp::acceptor socket_;
+    boost::asio::steady_timer again_;
+    bool is_pausing_ = false;
+};
+
 http_endpoint::http_endpoint(boost::asio::io_context& io,
                              handler on_question,
                              const http_limits& limits)
-    : io_{io},
-      shared_{std::make_shared<shared>(shared{std::move(on_question), limits})},
-      listener_{io, [this](int fd, const net::address&) { on_connection(fd); }} {}
+    : io_{io}, shared_{std::make_shared<shared>(shared{std::move(on_question), limits})} {}
+
+http_endpoint::~http_endpoint() { close(); }
 
 void http_endpoint::open(const config::http_settings& settings) {
     config::listen_settings where;
@@ -185,18 +236,20 @@ void http_endpoint::open(const config::http_settings& settings) {
     where.port = settings.port;
     where.backlog = static_cast<int>(shared_->limits.connections);
     listener_.open(where, {});
+    for (const auto& s : listener_.sockets()) {
+        auto own = s.duplicate();
+        doors_.push_back(std::make_shared<door>(io_, own.get(), shared_));
+        (void)own.release();  // it is the door's
+        doors_.back()->accept();
+    }
 }
 
-void http_endpoint::close() { listener_.close(); }
-
-void http_endpoint::on_connection(int fd) {
-    tcp::socket socket{io_};
-    error_code error;
-    if (shared_->open >= shared_->limits.connections || socket.assign(protocol_of(fd), fd, error)) {
-        ::close(fd);
-        return;
+void http_endpoint::close() {
+    for (const auto& d : doors_) {
+        d->close();
     }
-    std::make_shared<session>(std::move(socket), shared_)->run();
+    doors_.clear();
+    listener_.close();
 }
 
 }  // namespace pgweir::app

@@ -3,9 +3,6 @@
 
 #include "pgweir/base/log.hpp"
 
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/steady_timer.hpp>
-
 #include <cerrno>
 #include <cstring>
 #include <netinet/in.h>
@@ -17,70 +14,11 @@
 namespace pgweir::app {
 namespace {
 
-constexpr auto pause_when_full = std::chrono::milliseconds{200};
-constexpr auto complaint_interval = std::chrono::seconds{5};
-constexpr int accepts_a_turn = 64;
-
 [[noreturn]] void refuse(const std::string& where, int error) {
     throw std::runtime_error{"cannot listen on " + where + ": " + std::strerror(error)};
 }
 
 }  // namespace
-
-// One listening socket.
-struct listener::door : std::enable_shared_from_this<door> {
-    door(boost::asio::io_context& io, int fd, const receiver& r)
-        : socket{io, fd}, again{io}, on_client{r} {}
-
-    void wait() {
-        socket.async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                          [self = shared_from_this()](boost::system::error_code error) {
-                              if (!error) {
-                                  self->accept_some();
-                              }
-                          });
-    }
-
-    void accept_some() {
-        for (int i = 0; i < accepts_a_turn; ++i) {
-            net::address peer;
-            peer.size = sizeof peer.storage;
-            const int fd =
-                ::accept4(socket.native_handle(), reinterpret_cast<sockaddr*>(&peer.storage),
-                          &peer.size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-            if (fd >= 0) {
-                on_client(fd, peer);
-            } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-                return pause(errno);
-            } else if (errno != EINTR && errno != ECONNABORTED) {
-                break;
-            }
-        }
-        wait();
-    }
-
-    void pause(int error) {
-        const auto now = std::chrono::steady_clock::now();
-        if (now - complained >= complaint_interval) {
-            complained = now;
-            PGWEIR_LOG(err, "cannot accept clients: {}; trying again", std::strerror(error));
-        }
-        again.expires_after(pause_when_full);
-        again.async_wait([self = shared_from_this()](boost::system::error_code ended) {
-            if (!ended) {
-                self->accept_some();
-            }
-        });
-    }
-
-    boost::asio::posix::stream_descriptor socket;
-    boost::asio::steady_timer again;
-    const receiver& on_client;
-    std::chrono::steady_clock::time_point complained{};
-};
-
-listener::listener(boost::asio::io_context& io, receiver on_client)
-    : io_{io}, on_client_{std::move(on_client)} {}
 
 listener::~listener() { close(); }
 
@@ -94,14 +32,9 @@ void listener::open(const config::listen_settings& settings, const net::tcp_opti
 }
 
 void listener::configure(const net::tcp_options& options) {
-    for (const auto& d : doors_) {
-        net::apply_tcp_options(d->socket.native_handle(), options);
+    for (const auto& s : sockets_) {
+        net::apply_tcp_options(s.get(), options);
     }
-}
-
-void listener::add(int fd) {
-    doors_.push_back(std::make_shared<door>(io_, fd, on_client_));
-    doors_.back()->wait();
 }
 
 void listener::open_tcp(const std::string& address,
@@ -142,7 +75,7 @@ void listener::open_tcp(const std::string& address,
                 continue;
             }
             bound = true;
-            add(fd);
+            sockets_.emplace_back(fd);
         }
     }
     if (!bound) {
@@ -179,17 +112,15 @@ void listener::open_unix(const config::listen_settings& settings) {
         refuse(path, bound ? errno : error);
     }
     unix_path_ = path;
-    add(fd);
+    sockets_.emplace_back(fd);
     PGWEIR_LOG(info, "listening on {}", path);
 }
 
 void listener::close() {
-    for (const auto& d : doors_) {
-        d->again.cancel();
-        boost::system::error_code ignored;
-        d->socket.close(ignored);
+    for (const auto& s : sockets_) {
+        ::shutdown(s.get(), SHUT_RDWR);  // for all who hold a duplicate
     }
-    doors_.clear();
+    sockets_.clear();
     if (!unix_path_.empty()) {
         ::unlink(unix_path_.c_str());
         unix_path_.clear();

@@ -28,6 +28,12 @@ spdlog::level::level_enum level_of(const std::string& name) {
 }
 
 // Descriptors are needed for every client and every server; the soft limit is often a mere 1024.
+unsigned workers_of(const config::snapshot& snapshot) {
+    const auto cores = std::max(1U, std::thread::hardware_concurrency());
+    return std::min(snapshot.workers.count == 0 ? cores : snapshot.workers.count,
+                    pool::max_workers);
+}
+
 void raise_descriptor_limit(const config::snapshot& snapshot) {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
@@ -40,8 +46,9 @@ void raise_descriptor_limit(const config::snapshot& snapshot) {
     for (const auto& [name, d] : snapshot.databases) {
         servers += d.pool.size + d.pool.reserve_size;
     }
-    const auto wanted =
-        snapshot.limits.max_clients + snapshot.limits.max_login_clients + servers + 100;
+    // Each worker listens too.
+    const auto wanted = snapshot.limits.max_clients + snapshot.limits.max_login_clients + servers +
+                        100 + workers_of(snapshot) * (snapshot.listen.addresses.size() + 1);
     if (limit.rlim_cur < wanted) {
         PGWEIR_LOG(
             warn,
@@ -87,8 +94,7 @@ server_process::server_process(std::shared_ptr<const config::snapshot> snapshot,
           for (const auto& w : workers_) {
               w->on_view(cluster, view);
           }
-      }},
-      listener_{io_, [this](int fd, const net::address& peer) { on_client(fd, peer); }} {}
+      }} {}
 
 server_process::~server_process() {
     users_.stop();
@@ -125,6 +131,7 @@ int server_process::run() {
         w->start();
     }
     watcher_.start();
+    let_clients_in();
     ::sd_notify(0, "READY=1");
     PGWEIR_LOG(info, "ready with {} workers", workers_.size());
     io_.run();
@@ -217,10 +224,7 @@ void server_process::make_workers() {
         return watcher_.board_of(cluster);
     };
     apply_limits();
-    const auto cores = std::max(1U, std::thread::hardware_concurrency());
-    const auto count = std::min(snapshot_->workers.count == 0 ? cores : snapshot_->workers.count,
-                                pool::max_workers);
-    for (unsigned i = 0; i < count; ++i) {
+    for (unsigned i = 0; i < workers_of(*snapshot_); ++i) {
         workers_.push_back(std::make_unique<session::worker>(fleet_, i, snapshot_));
     }
 }
@@ -237,13 +241,12 @@ void server_process::apply_limits() {
     fleet_.likeness = users.most();
 }
 
-void server_process::on_client(int fd, const net::address& peer) {
-    auto ticket = fleet_.logins.admit(session::origin_of(peer), base::steady::now());
-    if (!ticket) {
-        ::close(fd);
-        return;
+void server_process::let_clients_in() {
+    for (const auto& w : workers_) {
+        for (const auto& s : listener_.sockets()) {
+            w->listen(s.duplicate());
+        }
     }
-    workers_[next_worker_++ % workers_.size()]->accept(fd, std::move(ticket));
 }
 
 // --- signals

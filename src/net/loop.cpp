@@ -71,11 +71,20 @@ loop::~loop() {
     ::close(epoll_);
 }
 
-void loop::add(stream& s, int fd) {
+void loop::add(stream& s, int fd, std::uint32_t interest) {
+    epoll_event e{};
+    e.events = interest | EPOLLET;
+    e.data.ptr = &s;
+    checked(::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &e), "epoll_ctl");
+}
+
+// Looks at once, so that room which has come meanwhile is told as well. Fails for no reason that a
+// registered descriptor could give.
+void loop::watch_room(stream& s) noexcept {
     epoll_event e{};
     e.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
     e.data.ptr = &s;
-    checked(::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &e), "epoll_ctl");
+    ::epoll_ctl(epoll_, EPOLL_CTL_MOD, s.fd_, &e);
 }
 
 void loop::remove(stream& s, int fd) noexcept {

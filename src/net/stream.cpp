@@ -4,20 +4,45 @@
 #include "pgweir/net/loop.hpp"
 
 #include <cerrno>
+#include <cstdint>
 #include <linux/sockios.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <utility>
 
 namespace pgweir::net {
+namespace {
 
-void stream::attach(loop& l, int fd, io_handler& handler) {
+std::uint32_t interest_of(stream::origin from) noexcept {
+    switch (from) {
+        case stream::origin::accepted: break;
+        case stream::origin::connecting: return EPOLLIN | EPOLLRDHUP | EPOLLOUT;
+        case stream::origin::listening: return EPOLLIN | EPOLLEXCLUSIVE;
+    }
+    return EPOLLIN | EPOLLRDHUP;
+}
+
+}  // namespace
+
+void stream::attach(loop& l, int fd, io_handler& handler, origin from) {
     fd_ = fd;
     loop_ = &l;
     handler_ = &handler;
-    readable_ = writable_ = hung_up_ = broken_ = false;
-    l.add(*this, fd);
+    readable_ = hung_up_ = broken_ = false;
+    // Whoever has room to begin with is not woken up to be told so.
+    writable_ = from == origin::accepted;
+    hears_of_room_ = from == origin::connecting;
+    l.add(*this, fd, interest_of(from));
+}
+
+void stream::note_full() noexcept {
+    writable_ = false;
+    if (!hears_of_room_) {
+        hears_of_room_ = true;
+        loop_->watch_room(*this);
+    }
 }
 
 int stream::detach() noexcept {
@@ -73,15 +98,20 @@ io_result stream::send(std::span<const iovec> pieces) noexcept {
                            : ::sendmsg(fd_, &message, MSG_NOSIGNAL);
         if (n >= 0) {
             const auto size = static_cast<std::size_t>(n);
-            writable_ = size == total;
+            if (size != total) {
+                note_full();
+            }
             return {size, io_status::ok};
         }
         if (errno == EINTR) {
             continue;
         }
-        writable_ = false;
-        const bool again = errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS;
-        return {0, again ? io_status::would_block : io_status::closed};
+        if (errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS) {
+            writable_ = false;
+            return {0, io_status::closed};
+        }
+        note_full();
+        return {0, io_status::would_block};
     }
 }
 

@@ -35,7 +35,7 @@ tls_handshake::outcome tls_handshake::advance(channel& c) {
             return is;
         }
     }
-    if (state_ == state::waits) {
+    while (state_ == state::waits) {
         if (!is_closed_ && !c.has_input()) {
             return outcome::pending;
         }
@@ -46,8 +46,21 @@ tls_handshake::outcome tls_handshake::advance(channel& c) {
             return is_closed_ ? fail("connection closed by the peer") : outcome::pending;
         }
         work_->received = in.data;
+        if (!work_->engine->has_light_step()) {
+            break;
+        }
+        take_step(*work_);
+        if (const auto is = finish_step(c); is != outcome::pending) {
+            return is;
+        }
     }
     return begin_step();
+}
+
+void tls_handshake::take_step(work& w) {
+    w.is = w.engine->handshake(w.received);
+    w.output = w.engine->take_output();
+    w.received.clear();
 }
 
 tls_handshake::outcome tls_handshake::begin_step() {
@@ -56,9 +69,7 @@ tls_handshake::outcome tls_handshake::begin_step() {
         if (weak.expired()) {
             return;  // nobody waits for it any more
         }
-        w->is = w->engine->handshake(w->received);
-        w->output = w->engine->take_output();
-        w->received.clear();
+        take_step(*w);
         home.post([weak] {
             if (const auto alive = weak.lock()) {
                 (*alive)->state_ = state::stepped;
@@ -85,7 +96,7 @@ tls_handshake::outcome tls_handshake::finish_step(channel& c) {
         case progress::done: c.secure(std::move(work_->engine)); return outcome::done;
         case progress::failed: break;
     }
-    return fail(work_->engine->error());
+    return fail(std::string{work_->engine->error()});
 }
 
 }  // namespace pgweir::net

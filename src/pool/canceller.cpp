@@ -41,7 +41,7 @@ bool canceller::send(slices& home, destination to, std::string packet, callback 
     auto c = std::unique_ptr<canceller>{
         new canceller{home, std::move(to), std::move(packet), std::move(done)}};
     try {
-        c->channel_.attach(fd, *c);
+        c->channel_.attach(fd, *c, net::stream::origin::connecting);
     } catch (const std::system_error&) {
         return false;
     }

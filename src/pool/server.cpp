@@ -195,7 +195,7 @@ void server::connect_next() {
 // False, with errno set, when the kernel cannot watch another socket.
 bool server::attach(int fd) {
     try {
-        channel_.attach(fd, *this);
+        channel_.attach(fd, *this, net::stream::origin::connecting);
         return true;
     } catch (const std::system_error& e) {
         channel_.stream().close();
@@ -308,7 +308,7 @@ void server::begin_startup() {
 auth::channel_binding server::binding() const {
     auth::channel_binding out;
     out.policy = target_->tls.channel_binding;
-    if (const auto* security = channel_.security()) {
+    if (const auto security = channel_.security()) {
         out.is_encrypted = true;
         out.end_point = std::string{security->server_end_point};
     }
@@ -1130,7 +1130,7 @@ metrics::server_row server::describe() const {
     row.port = peer.port == 0 ? target_->port : peer.port;
     row.local_address = local.host;
     row.local_port = local.port;
-    if (const auto* tls = channel_.security()) {
+    if (const auto tls = channel_.security()) {
         row.tls = std::string{tls->version} + "/" + std::string{tls->cipher};
     }
     row.connected = connected_at_;

@@ -58,25 +58,22 @@ const char* hint_for(pool::directory::refusal in_the_way) noexcept {
 
 }  // namespace
 
-client::client(worker& home, int fd)
+client::client(worker& home, net::descriptor fd, client_count in_load)
     : home_{home},
       channel_{home.loop()},
       id_{home.pools().next_id()},
+      in_load_{std::move(in_load)},
       since_{home.loop().now()},
-      login_since_{since_},
       query_since_{base::no_time},
       transaction_since_{base::no_time},
       connected_at_{seconds_now()},
       login_{std::make_unique<login>()} {
-    channel_.attach(fd, *this);
+    login_->since = since_;
+    channel_.attach(fd.release(), *this);
     home_.enlist(*this);
-    ++home_.load;
 }
 
-client::~client() {
-    channel_.stream().close();
-    --home_.load;
-}
+client::~client() { channel_.stream().close(); }
 
 void client::enter(phase p) {
     if (gate_) {
@@ -99,12 +96,12 @@ base::time_point client::deadline() const noexcept {
         case phase::securing:
         case phase::looking_up:
         case phase::authenticating:
-        case phase::hashing: return after(login_since_, general.client_login);
+        case phase::hashing: return after(login_->since, general.client_login);
         case phase::delayed:
             return std::min(since_ + home_.snapshot().auth.failure_delay,
-                            after(login_since_, general.client_login));
+                            after(login_->since, general.client_login));
         case phase::welcome_wait:
-            return std::min(after(login_since_, gate_->timeouts().client_login), hold_deadline());
+            return std::min(after(login_->since, gate_->timeouts().client_login), hold_deadline());
         case phase::closing: return since_ + (passes_cancel_ ? pass_patience : closing_patience);
         case phase::local:
         case phase::refusing: return base::never;
@@ -494,7 +491,10 @@ void client::die() {
     channel_.drop_all();
     client_hook::unlink();
     in_all_.reset();
-    in_login_.give_back();
+    in_load_.reset();
+    if (login_) {
+        login_->place.give_back();
+    }
     slot_ = {};
     if (key_.pid != 0) {
         home_.cancels().remove(key_);
@@ -537,7 +537,7 @@ metrics::client_row client::describe() const {
                std::chrono::duration_cast<std::chrono::system_clock::duration>(base::steady::now() -
                                                                                t);
     };
-    if (const auto* tls = channel_.security()) {
+    if (const auto tls = channel_.security()) {
         row.tls = std::string{tls->version} + "/" + std::string{tls->cipher};
     }
     row.connected = std::chrono::system_clock::from_time_t(connected_at_);

@@ -71,8 +71,8 @@ bool client::choose_rule() {
     facts.database = startup.database;
     facts.user = startup.user;
     facts.is_physical_replication = startup.replication && !startup.replication_database;
-    const auto* security = channel_.security();
-    facts.is_encrypted = security != nullptr;
+    const auto security = channel_.security();
+    facts.is_encrypted = security.has_value();
     const auto host = peer->is_unix() ? std::string{"[local]"} : net::describe(*peer).host;
     std::vector<auth::interface_address> interfaces;
     if (snapshot.access->needs_interfaces()) {
@@ -83,7 +83,7 @@ bool client::choose_rule() {
     const auto* rule = login_->access->find(facts);
     login_->rule = rule;
     if (rule != nullptr && rule->clientcert != auth::certificate_check::none &&
-        (security == nullptr || !security->has_peer_certificate)) {
+        (!security || !security->has_peer_certificate)) {
         refuse_login({"28000", "connection requires a valid client certificate", {}});
         return false;
     }
@@ -108,12 +108,12 @@ bool client::has_certificate_of_user() {
     if (rule == nullptr || rule->clientcert != auth::certificate_check::verify_full) {
         return true;
     }
-    const auto* security = channel_.security();
+    const auto security = channel_.security();
     std::string_view name;
-    if (security != nullptr) {
+    if (security) {
         name = rule->clientname == auth::certificate_name::distinguished_name
-                   ? std::string_view{security->peer_distinguished_name}
-                   : std::string_view{security->peer_common_name};
+                   ? security->peer_distinguished_name
+                   : security->peer_common_name;
     }
     auth::access_rules::identity_verdict verdict;
     if (name.empty()) {

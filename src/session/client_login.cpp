@@ -1,5 +1,4 @@
 // A client's way in: first packet, authentication, welcome.
-#include "pgweir/auth/random.hpp"
 #include "pgweir/auth/secret_kind.hpp"
 #include "pgweir/base/byte_order.hpp"
 #include "pgweir/base/log.hpp"
@@ -14,7 +13,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <exception>
 #include <iterator>
 
@@ -25,14 +23,6 @@ using setting = std::pair<std::string, std::string>;
 constexpr std::string_view target_parameter = "pgweir.target";
 constexpr std::array targets{config::access_target::primary, config::access_target::standby,
                              config::access_target::prefer_standby, config::access_target::any};
-
-auth::login_entropy make_entropy() {
-    auth::login_entropy e{auth::random_nonce(), {}};
-    unsigned char salt[4];
-    auth::random_bytes(salt);
-    std::memcpy(e.md5_salt.data(), salt, sizeof salt);
-    return e;
-}
 
 // The first byte of a TLS record that carries a handshake (RFC 8446, section 5.1). No startup
 // packet is long enough to begin like that.
@@ -54,10 +44,11 @@ protocol::error_fields unencrypted_data(bool is_ssl) noexcept {
 
 }  // namespace
 
-void client::begin(worker& home, int fd, admission::ticket in_login) {
+void client::begin(worker& home, net::descriptor fd, admission::ticket in_login) {
     try {
-        auto made = std::unique_ptr<client>{new client{home, fd}};
-        made->in_login_ = std::move(in_login);
+        auto made =
+            std::unique_ptr<client>{new client{home, std::move(fd), client_count{home.load}}};
+        made->login_->place = std::move(in_login);
         made.release()->enter(phase::startup);
     } catch (const std::exception& e) {
         PGWEIR_LOG(err, "cannot serve a new client: {}", e.what());
@@ -67,9 +58,10 @@ void client::begin(worker& home, int fd, admission::ticket in_login) {
 void client::resume(worker& home, arrival a) {
     client* owned_by_itself = nullptr;
     try {
-        auto made = std::unique_ptr<client>{new client{home, a.fd.release()}};
-        made->in_login_ = std::move(a.in_login);
-        made->login_since_ = a.since;
+        auto made =
+            std::unique_ptr<client>{new client{home, std::move(a.fd), std::move(a.in_load)}};
+        made->login_->place = std::move(a.in_login);
+        made->login_->since = a.since;
         made->channel_.secure(std::move(a.tls));
         made->channel_.keep(a.unread);
         owned_by_itself = made.release();
@@ -187,8 +179,7 @@ bool client::comes_by_unix_socket() const {
 // What this connection may still be secured with; null: nothing.
 tls::context_ptr client::offered_tls() const {
     auto context = home_.all().pools.tls.for_clients();
-    return context == nullptr || channel_.security() != nullptr || comes_by_unix_socket() ? nullptr
-                                                                                          : context;
+    return context == nullptr || channel_.is_secure() || comes_by_unix_socket() ? nullptr : context;
 }
 
 // Bytes that are kept are its first ones.
@@ -242,8 +233,7 @@ void client::on_secured() {
 // is not, and has been refused.
 bool client::refuse_plain_text() {
     const auto mode = home_.snapshot().client_tls.mode;
-    if (mode < config::tls_mode::require || channel_.security() != nullptr ||
-        comes_by_unix_socket()) {
+    if (mode < config::tls_mode::require || channel_.is_secure() || comes_by_unix_socket()) {
         return false;
     }
     const auto& startup = login_->startup;
@@ -309,29 +299,27 @@ bool client::move_home(protocol::startup_message& m) {
     const bool forced = !database->user.empty();
     const pool::shelf_key key{m.database, forced ? std::string{} : m.user};
     const auto size = config::effective_pool(*database, forced ? nullptr : user).size;
-    auto* best = workers[home_.index()];
-    bool is_home = false;
-    for (const auto w : pool::slices::homes_of(key, size, static_cast<unsigned>(workers.size()))) {
-        // Ourselves count without this client.
-        const auto load = workers[w]->load.load() - (w == home_.index() ? 1 : 0);
-        const auto best_load = best->load.load() - (best == &home_ ? 1 : 0);
-        if (!is_home || load < best_load) {
-            best = workers[w];
-            is_home = true;
-        }
-    }
-    if (best == &home_) {
+    const auto homes = pool::slices::homes_of(key, size, static_cast<unsigned>(workers.size()));
+    // Counted where it goes from this moment on: of those who come in one turn, or while that
+    // worker is busy, each must see the ones before.
+    in_load_.reset();
+    const auto best = *std::ranges::min_element(homes, {}, [&](unsigned w) {
+        return std::pair{workers[w]->load.load(), w != home_.index()};
+    });
+    in_load_ = client_count{workers[best]->load};
+    if (best == home_.index()) {
         return false;
     }
     arrival a;
     a.startup = std::move(m);
     a.unread = channel_.take_kept();
     a.tls = channel_.take_tls();
-    a.in_login = std::move(in_login_);
-    a.since = login_since_;
+    a.in_login = std::move(login_->place);
+    a.in_load = std::move(in_load_);
+    a.since = login_->since;
     a.fd = net::descriptor{channel_.stream().detach()};
     die();
-    best->send_arrival(std::move(a));
+    workers[best]->send_arrival(std::move(a));
     return true;
 }
 
@@ -389,8 +377,8 @@ bool client::asks_for_console(const std::string& database) const {
 }
 
 void client::authenticate(auth::credentials who) {
-    login_->dialogue.emplace(login_method(), std::move(who), home_.all().mock_seed, make_entropy(),
-                             channel_binding());
+    login_->dialogue.emplace(login_method(), std::move(who), home_.all().mock_seed,
+                             auth::login_entropy::draw(), channel_binding());
     take(login_->dialogue->start());
     if (phase_ == phase::authenticating) {
         read_login();
@@ -401,15 +389,15 @@ void client::authenticate(auth::credentials who) {
 auth::channel_binding client::channel_binding() const {
     auth::channel_binding out;
     out.policy = home_.snapshot().client_tls.channel_binding;
-    if (const auto* security = channel_.security()) {
+    if (const auto security = channel_.security()) {
         out.is_encrypted = true;
         out.end_point = std::string{security->server_end_point};
     }
     // Nobody sits in the middle of a unix socket, or passes on the proof of a certificate's key.
     const auto* rule = login_->rule;
     const bool is_proved = rule != nullptr && rule->method == auth::hba_method::cert;
-    if (is_proved || comes_by_unix_socket()) {
-        out.policy = std::min(out.policy, auth::binding_policy::prefer);
+    if (out.policy == auth::binding_policy::require && (is_proved || comes_by_unix_socket())) {
+        out.policy = auth::binding_policy::prefer;
     }
     return out;
 }
@@ -574,7 +562,7 @@ void client::on_authenticated() {
     }
     remember_proof();
     // Who is known may wait for a server without keeping others, such as cancel requests, out.
-    in_login_.give_back();
+    login_->place.give_back();
     if (asks_for_console(startup.database)) {
         return open_local(user->console);
     }

@@ -17,6 +17,8 @@
 namespace pgweir::session {
 
 struct client::login {
+    admission::ticket place;  // among those who log in
+    base::time_point since;   // when the connection came
     protocol::startup_message startup;
     std::optional<auth::client_login> dialogue;
     // With auth.method hba: the rules that this login goes by, to its end, and the one for it.

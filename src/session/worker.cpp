@@ -107,10 +107,17 @@ void worker::stop() {
     }
 }
 
-void worker::accept(int fd, admission::ticket in_login) {
-    // Owned by the task, so that it is closed if the worker ends first.
-    loop_.post([this, owned = net::descriptor{fd}, in_login = std::move(in_login)]() mutable {
-        client::begin(*this, owned.release(), std::move(in_login));
+void worker::listen(net::descriptor socket) {
+    loop_.post([this, owned = std::move(socket)]() mutable {
+        if (draining_) {
+            return;
+        }
+        acceptors_.push_back(std::make_unique<net::acceptor>(
+            loop_, std::move(owned), [this](net::descriptor client, const net::address& peer) {
+                if (auto ticket = all_.logins.admit(origin_of(peer), loop_.now())) {
+                    client::begin(*this, std::move(client), std::move(ticket));
+                }
+            }));
     });
 }
 
@@ -225,6 +232,7 @@ std::vector<client*> worker::everybody() {
 void worker::drain(std::function<void()> done) {
     loop_.post([this, done = std::move(done)] {
         draining_ = true;
+        acceptors_.clear();
         drained_ = done;
         for (auto* c : everybody()) {
             c->on_drain();

@@ -19,139 +19,188 @@ namespace {
 // that means well has more to say at a time than a few session tickets.
 constexpr unsigned most_messages = 16;
 
-void count_message(
-    int, int, int content_type, const void*, std::size_t, SSL*, void* counted) noexcept {
-    auto& left = static_cast<wire*>(counted)->messages_left;
+void count_message(int, int, int content_type, const void*, std::size_t, SSL* ssl, void*) noexcept {
     const bool is_of_tls = content_type == SSL3_RT_HANDSHAKE || content_type == SSL3_RT_ALERT;
-    if (is_of_tls && left != 0 && left != wire::unlimited) {
+    if (!is_of_tls) {
+        return;
+    }
+    if (auto& left = wire_of(SSL_get_rbio(ssl)).messages_left;
+        left != 0 && left != wire::unlimited) {
         --left;
     }
 }
 
 }  // namespace
 
+// One call into OpenSSL.
+class engine::call {
+public:
+    explicit call(engine& e) noexcept : on{.overflow = e.overflow_}, bio_{SSL_get_rbio(e.ssl_)} {
+        set_wire(bio_, &on);
+        ERR_clear_error();
+    }
+    call(const call&) = delete;
+    call& operator=(const call&) = delete;
+    ~call() { set_wire(bio_, nullptr); }
+
+    wire on;
+
+private:
+    BIO* const bio_;
+};
+
 engine::engine(context_ptr shared, expectation expected)
-    : shared_{std::move(shared)}, expected_{std::move(expected)}, ssl_{SSL_new(shared_->ctx_)} {
+    : shared_{std::move(shared)}, ssl_{SSL_new(shared_->ctx_)} {
     if (ssl_ == nullptr) {
         throw std::bad_alloc{};
     }
     try {
-        auto* bio = make_bio(wire_).release();
+        auto* bio = make_bio().release();
         SSL_set_bio(ssl_, bio, bio);
+        SSL_set_msg_callback(ssl_, count_message);
+        if (shared_->side() == role::server) {
+            SSL_set_accept_state(ssl_);
+            return;
+        }
+        SSL_set_connect_state(ssl_);
+        if (!expected.host.empty() && !is_address(expected.host)) {
+            SSL_set_tlsext_host_name(ssl_, expected.host.c_str());
+        }
+        make_details().expected = std::move(expected);
     } catch (...) {
         SSL_free(ssl_);
         throw;
-    }
-    SSL_set_msg_callback(ssl_, count_message);
-    SSL_set_msg_callback_arg(ssl_, &wire_);
-    if (shared_->side() == role::server) {
-        SSL_set_accept_state(ssl_);
-        return;
-    }
-    SSL_set_connect_state(ssl_);
-    if (!expected_.host.empty() && !is_address(expected_.host)) {
-        SSL_set_tlsext_host_name(ssl_, expected_.host.c_str());
     }
 }
 
 engine::~engine() { SSL_free(ssl_); }
 
-// What OpenSSL has not asked for yet.
-void engine::keep_rest(bool of_tail) {
-    if (wire_.in.empty()) {
-        std::string{}.swap(tail_);  // gives its memory back
-    } else if (of_tail) {
-        tail_.erase(0, tail_.size() - wire_.in.size());
-    } else {
-        tail_ = wire_.in;
+engine::details& engine::make_details() {
+    if (details_ == nullptr) {
+        details_ = std::make_unique<details>();
     }
-    wire_.in = {};
+    return *details_;
+}
+
+engine::progress engine::fail(std::string why) {
+    make_details().error = std::move(why);
+    condition_ = condition::failed;
+    return progress::failed;
+}
+
+// What OpenSSL has not asked for yet; may be a part of what is kept already.
+void engine::keep_rest(std::string_view rest) {
+    if (rest.empty()) {
+        tail_.reset();
+    } else if (tail_ != nullptr) {
+        tail_->erase(0, tail_->size() - rest.size());
+    } else {
+        tail_ = std::make_unique<std::string>(rest);
+    }
 }
 
 engine::progress engine::handshake(std::string_view received) {
-    wire_.in = received;
-    ERR_clear_error();
+    call c{*this};
+    c.on.in = received;
     const int result = SSL_do_handshake(ssl_);
-    keep_rest(false);
+    keep_rest(c.on.in);
     if (result == 1) {
         return finish();
     }
     if (SSL_get_error(ssl_, result) == SSL_ERROR_WANT_READ) {
         return progress::more;
     }
-    error_ = take_error();
+    auto why = take_error();
     if (const auto verified = SSL_get_verify_result(ssl_); verified != X509_V_OK) {
-        error_ += std::string{": "} + X509_verify_cert_error_string(verified);
+        why += std::string{": "} + X509_verify_cert_error_string(verified);
     }
-    condition_ = condition::failed;
-    return progress::failed;
+    return fail(std::move(why));
+}
+
+// Key exchange and signature come before our Finished (RFC 8446, section 2; RFC 5246, section 7.3).
+bool engine::has_light_step() const noexcept {
+    char some = 0;
+    return shared_->side() == role::server && SSL_get_verify_mode(ssl_) == SSL_VERIFY_NONE &&
+           SSL_get_finished(ssl_, &some, sizeof some) != 0;
 }
 
 engine::progress engine::finish() {
-    const auto* cipher = SSL_get_current_cipher(ssl_);
-    facts_.version = SSL_get_version(ssl_);
-    facts_.cipher = SSL_CIPHER_get_name(cipher);
-    const unsigned char* protocol = nullptr;
-    unsigned size = 0;
-    SSL_get0_alpn_selected(ssl_, &protocol, &size);
-    facts_.has_alpn = size != 0;
-    auto* certificate = SSL_get0_peer_certificate(ssl_);
-    if (certificate != nullptr) {
-        auto subject = subject_of(certificate, error_);
+    if (auto* certificate = SSL_get0_peer_certificate(ssl_); certificate != nullptr) {
+        std::string why;
+        auto subject = subject_of(certificate, why);
         if (!subject) {
-            condition_ = condition::failed;
-            return progress::failed;
+            return fail(std::move(why));
         }
-        facts_.has_peer_certificate = true;
-        facts_.peer_common_name = std::move(subject->common_name);
-        facts_.peer_distinguished_name = std::move(subject->distinguished_name);
+        auto& told = make_details();
+        told.common_name = std::move(subject->common_name);
+        told.distinguished_name = std::move(subject->distinguished_name);
     }
-    if (shared_->side() == role::server) {
-        facts_.server_end_point = shared_->end_point();
-    } else if (!is_expected_peer()) {
-        condition_ = condition::failed;
-        return progress::failed;
+    if (shared_->side() == role::client) {
+        if (auto why = why_unexpected(); !why.empty()) {
+            return fail(std::move(why));
+        }
     }
-    pending_ = !tail_.empty();
+    pending_ = tail_ != nullptr;
     return progress::done;
 }
 
-bool engine::is_expected_peer() {
+// Why the server is not the one that we want; empty: it is.
+std::string engine::why_unexpected() {
     auto* certificate = SSL_get0_peer_certificate(ssl_);
     if (certificate != nullptr) {
-        peer_end_point_ = end_point_of(certificate);
-        facts_.server_end_point = peer_end_point_;
+        details_->end_point = end_point_of(certificate);
     }
-    if (!expected_.verify_host) {
-        return true;
+    const auto& expected = details_->expected;
+    if (!expected.verify_host) {
+        return {};
     }
-    if (expected_.host.empty()) {
-        error_ = "host name must be specified for a verified SSL connection";
-        return false;
+    if (expected.host.empty()) {
+        return "host name must be specified for a verified SSL connection";
     }
-    if (certificate == nullptr || !is_for_host(certificate, expected_.host)) {
-        error_ = "server certificate for \"" +
-                 (certificate == nullptr ? std::string{} : name_of(certificate)) +
-                 "\" does not match host name \"" + expected_.host + '"';
-        return false;
+    if (certificate == nullptr || !is_for_host(certificate, expected.host)) {
+        return "server certificate for \"" +
+               (certificate == nullptr ? std::string{} : name_of(certificate)) +
+               "\" does not match host name \"" + expected.host + '"';
     }
-    return true;
+    return {};
 }
 
-std::string engine::take_output() { return std::exchange(wire_.overflow, {}); }
+facts engine::security() const noexcept {
+    facts f;
+    f.version = SSL_get_version(ssl_);
+    f.cipher = SSL_CIPHER_get_name(SSL_get_current_cipher(ssl_));
+    const unsigned char* protocol = nullptr;
+    unsigned size = 0;
+    SSL_get0_alpn_selected(ssl_, &protocol, &size);
+    f.has_alpn = size != 0;
+    f.has_peer_certificate = SSL_get0_peer_certificate(ssl_) != nullptr;
+    if (details_ != nullptr) {
+        f.peer_common_name = details_->common_name;
+        f.peer_distinguished_name = details_->distinguished_name;
+        f.server_end_point = details_->end_point;
+    }
+    if (shared_->side() == role::server) {
+        f.server_end_point = shared_->end_point();
+    }
+    return f;
+}
+
+std::string engine::take_output() {
+    const auto output = std::move(overflow_);
+    return output == nullptr ? std::string{} : std::move(*output);
+}
 
 engine::plain engine::decrypt(std::string_view received, std::span<char> into) {
     if (condition_ != condition::open) {
         return {0, condition_};
     }
-    const bool of_tail = !tail_.empty();
-    if (of_tail) {
-        tail_ += received;
+    if (tail_ != nullptr) {
+        *tail_ += received;
     }
-    wire_.in = of_tail ? std::string_view{tail_} : received;
-    wire_.messages_left = most_messages;
+    call c{*this};
+    c.on.in = tail_ != nullptr ? std::string_view{*tail_} : received;
+    c.on.messages_left = most_messages;
     plain p;
-    ERR_clear_error();
     while (p.size < into.size()) {
         std::size_t got = 0;
         if (SSL_read_ex(ssl_, into.data() + p.size, into.size() - p.size, &got) == 1) {
@@ -165,42 +214,34 @@ engine::plain engine::decrypt(std::string_view received, std::span<char> into) {
         if (why == SSL_ERROR_ZERO_RETURN) {
             condition_ = condition::closed;
         } else {
-            error_ = take_error();
-            condition_ = condition::failed;
+            fail(take_error());
         }
-        wire_.in = {};
         break;
     }
-    if (std::exchange(wire_.messages_left, wire::unlimited) == 0 && condition_ == condition::open) {
-        error_ = "too many TLS messages without data";
-        condition_ = condition::failed;
-        wire_.in = {};
+    if (c.on.messages_left == 0 && condition_ == condition::open) {
+        fail("too many TLS messages without data");
     }
-    keep_rest(of_tail);
-    pending_ = condition_ == condition::open && (!tail_.empty() || SSL_pending(ssl_) > 0);
+    keep_rest(condition_ == condition::open ? c.on.in : std::string_view{});
+    pending_ = condition_ == condition::open && (tail_ != nullptr || SSL_pending(ssl_) > 0);
     p.then = condition_;
     return p;
 }
 
 std::optional<std::size_t> engine::encrypt(std::string_view bytes, std::span<char> out) {
-    wire_.room = out;
-    wire_.used = 0;
+    call c{*this};
+    c.on.room = out;
     std::size_t written = 0;
-    ERR_clear_error();
-    const bool ok = SSL_write_ex(ssl_, bytes.data(), bytes.size(), &written) == 1;
-    wire_.room = {};
-    const auto used = std::exchange(wire_.used, 0);
-    if (!ok) {
-        error_ = take_error();
+    if (SSL_write_ex(ssl_, bytes.data(), bytes.size(), &written) != 1) {
+        make_details().error = take_error();
         return std::nullopt;
     }
-    return used;
+    return c.on.used;
 }
 
 void engine::close() noexcept {
     if (condition_ != condition::failed && SSL_is_init_finished(ssl_) == 1 &&
         (SSL_get_shutdown(ssl_) & SSL_SENT_SHUTDOWN) == 0) {
-        ERR_clear_error();
+        const call c{*this};
         SSL_shutdown(ssl_);
         ERR_clear_error();
     }

@@ -9,8 +9,6 @@
 namespace pgweir::tls {
 namespace {
 
-wire& wire_of(BIO* b) noexcept { return *static_cast<wire*>(BIO_get_data(b)); }
-
 int read_wire(BIO* b, char* into, int size) {
     auto& w = wire_of(b);
     BIO_clear_retry_flags(b);
@@ -28,12 +26,15 @@ int write_wire(BIO* b, const char* from, int size) try {
     auto& w = wire_of(b);
     BIO_clear_retry_flags(b);
     const auto n = static_cast<std::size_t>(size);
-    if (w.overflow.empty() && n <= w.room.size() - w.used) {
+    if (w.overflow == nullptr && n <= w.room.size() - w.used) {
         std::memcpy(w.room.data() + w.used, from, n);
         w.used += n;
-    } else {
-        w.overflow.append(from, n);
+        return size;
     }
+    if (w.overflow == nullptr) {
+        w.overflow = std::make_unique<std::string>();
+    }
+    w.overflow->append(from, n);
     return size;
 } catch (const std::bad_alloc&) {
     return -1;  // not to be thrown through OpenSSL; it fails the connection
@@ -54,13 +55,16 @@ BIO_METHOD* make_method() {
 
 }  // namespace
 
-bio_ptr make_bio(wire& w) {
+void set_wire(BIO* b, wire* w) noexcept { BIO_set_data(b, w); }
+
+wire& wire_of(BIO* b) noexcept { return *static_cast<wire*>(BIO_get_data(b)); }
+
+bio_ptr make_bio() {
     static const std::unique_ptr<BIO_METHOD, freed_by<BIO_meth_free>> method{make_method()};
     bio_ptr b{BIO_new(method.get())};
     if (!b) {
         throw std::bad_alloc{};
     }
-    BIO_set_data(b.get(), &w);
     BIO_set_init(b.get(), 1);
     return b;
 }

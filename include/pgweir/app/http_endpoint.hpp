@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 namespace pgweir::app {
 
@@ -37,6 +38,9 @@ public:
     using handler = std::function<void(const observe::http_question& question, reply done)>;
 
     http_endpoint(boost::asio::io_context& io, handler on_question, const http_limits& limits = {});
+    http_endpoint(const http_endpoint&) = delete;
+    http_endpoint& operator=(const http_endpoint&) = delete;
+    ~http_endpoint();
 
     // Binds everything or throws std::runtime_error saying what could not be bound.
     void open(const config::http_settings& settings);
@@ -46,12 +50,12 @@ public:
 private:
     struct shared;
     class session;
-
-    void on_connection(int fd);
+    class door;
 
     boost::asio::io_context& io_;
     std::shared_ptr<shared> shared_;
     listener listener_;
+    std::vector<std::shared_ptr<door>> doors_;
 };
 
 }  // namespace pgweir::app

@@ -54,7 +54,7 @@ private:
     void apply_limits();
     void drain();
     void stop(int exit_code);
-    void on_client(int fd, const net::address& peer);
+    void let_clients_in();
 
     std::shared_ptr<const config::snapshot> snapshot_;
     privileges rights_;
@@ -71,7 +71,6 @@ private:
     command_runner commands_{io_, workers_, watcher_};
     http_service http_{io_, fleet_, workers_, watcher_};
     listener listener_;
-    std::size_t next_worker_ = 0;
     unsigned drained_workers_ = 0;
     bool draining_ = false;
     int exit_code_ = 0;

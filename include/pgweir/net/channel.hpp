@@ -5,6 +5,7 @@
 #include "pgweir/tls/engine.hpp"
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,15 +23,18 @@ public:
 
     explicit channel(loop& l) noexcept : loop_{&l} {}
 
-    void attach(int fd, io_handler& handler) { stream_.attach(*loop_, fd, handler); }
+    void attach(int fd, io_handler& handler, stream::origin from = stream::origin::accepted) {
+        stream_.attach(*loop_, fd, handler, from);
+    }
     // From now on the connection speaks TLS: the handshake of `e` is done. REQUIRES: all that was
     // sent is on its way, and nothing kept.
     void secure(std::unique_ptr<tls::engine> e) noexcept { tls_ = std::move(e); }
     // For a connection that changes hands: its TLS, with what that has received.
     [[nodiscard]] std::unique_ptr<tls::engine> take_tls() noexcept { return std::move(tls_); }
-    // What the handshake settled; null where there is no TLS.
-    [[nodiscard]] const tls::facts* security() const noexcept {
-        return tls_ == nullptr ? nullptr : &tls_->security();
+    [[nodiscard]] bool is_secure() const noexcept { return tls_ != nullptr; }
+    // What the handshake settled; none where there is no TLS.
+    [[nodiscard]] std::optional<tls::facts> security() const noexcept {
+        return tls_ == nullptr ? std::nullopt : std::optional{tls_->security()};
     }
     // For another connection that is to be as secure as this one; null where there is no TLS.
     [[nodiscard]] tls::context_ptr tls_context() const noexcept {

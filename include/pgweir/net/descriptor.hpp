@@ -1,6 +1,9 @@
 // A file descriptor that is closed by whoever holds it last.
 #pragma once
 
+#include <cerrno>
+#include <fcntl.h>
+#include <system_error>
 #include <unistd.h>
 #include <utility>
 
@@ -27,6 +30,15 @@ public:
         if (fd_ >= 0) {
             ::close(release());
         }
+    }
+
+    // Another for the same file, close-on-exec. Throws std::system_error when there are too many.
+    [[nodiscard]] descriptor duplicate() const {
+        descriptor other{::fcntl(fd_, F_DUPFD_CLOEXEC, 0)};
+        if (other.get() < 0) {
+            throw std::system_error{errno, std::system_category(), "duplicating a descriptor"};
+        }
+        return other;
     }
 
 private:

@@ -22,8 +22,8 @@ public:
     virtual ~mortal() = default;
 };
 
-// Sockets are registered once, edge-triggered, for both directions: no system call arms or pauses
-// anything afterwards. Streams remember what they may still do.
+// Sockets are registered once, edge-triggered, and once more when a send was too much for one: no
+// system call arms or pauses anything afterwards. Streams remember what they may still do.
 //
 // Everything but post() and stop() belongs to the thread in run(). Owned by the worker; outlives
 // all streams, timers and buffers that use it.
@@ -77,7 +77,8 @@ private:
     void run_tasks();
     void run_again();
     void tell(stream& s);
-    void add(stream& s, int fd);
+    void add(stream& s, int fd, std::uint32_t interest);
+    void watch_room(stream& s) noexcept;
     void remove(stream& s, int fd) noexcept;
     std::vector<char>& tls_scratch() {
         if (tls_scratch_.empty()) {

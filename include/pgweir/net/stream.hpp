@@ -40,8 +40,13 @@ public:
     stream& operator=(const stream&) = delete;
     ~stream() { close(); }
 
+    enum class origin : unsigned char {
+        accepted,    // has room to send at once
+        connecting,  // on_io() tells when it can send
+        listening,   // is only waited for; of several loops that do, one is woken up
+    };
     // Takes over `fd` (non-blocking) and registers it. Throws std::system_error when epoll refuses.
-    void attach(loop& l, int fd, io_handler& handler);
+    void attach(loop& l, int fd, io_handler& handler, origin from = origin::accepted);
     // Unregisters and gives the descriptor away; -1 when there is none.
     [[nodiscard]] int detach() noexcept;
     void close() noexcept;
@@ -71,11 +76,14 @@ public:
 private:
     friend class loop;
 
+    void note_full() noexcept;
+
     loop* loop_ = nullptr;
     io_handler* handler_ = nullptr;
     int fd_ = -1;
     bool readable_ = false;
     bool writable_ = false;
+    bool hears_of_room_ = false;  // the kernel is asked to tell when it takes bytes again
     bool hung_up_ = false;
     bool broken_ = false;
 };

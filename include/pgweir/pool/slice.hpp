@@ -9,11 +9,13 @@
 #include "pgweir/pool/server.hpp"
 #include "pgweir/pool/tls_store.hpp"
 
+#include <algorithm>
 #include <array>
 #include <functional>
 #include <map>
 #include <memory>
 #include <set>
+#include <thread>
 #include <vector>
 
 namespace pgweir::pool {
@@ -313,9 +315,12 @@ public:
         static constexpr unsigned name_threads = 4;  // a slow look-up must not stop the others
         net::background names{name_threads, 4096};
         tls_store tls;
-        // Takes the steps of handshakes. Few threads, and nicer than the workers, so that a storm
-        // of handshakes leaves those their processors.
-        net::background handshakes{2, 16'384, net::background::priority::low};
+        // Takes the steps of handshakes. Few threads, for half of the processors, and nicer than
+        // the workers, so that a storm of handshakes leaves room for queries.
+        static constexpr unsigned most_handshake_threads = 2;
+        net::background handshakes{
+            std::clamp(std::thread::hardware_concurrency() / 2, 1U, most_handshake_threads), 16'384,
+            net::background::priority::low};
         std::vector<slices*> workers;  // complete before any of them runs
         // The board of a cluster by its name; null where there is none. Any thread; set before any
         // worker runs, or left empty where no database has a cluster.

@@ -64,7 +64,8 @@ public:
 
     // Hold from the next admit() on.
     void configure(const limits& l) noexcept;
-    // A place, or nothing: then refused() has counted why. `now` must not go back.
+    // A place, or nothing: then refused() has counted why. `now` may be a little older than that of
+    // another thread before.
     [[nodiscard]] ticket admit(const std::optional<origin>& from, base::time_point now);
 
     [[nodiscard]] unsigned count() const noexcept { return count_.load(); }

@@ -44,8 +44,8 @@ public:
         closing,         // the last bytes are on their way
     };
 
-    // A new connection. Takes over `fd`.
-    static void begin(worker& home, int fd, admission::ticket in_login);
+    // A new connection, not yet read from.
+    static void begin(worker& home, net::descriptor fd, admission::ticket in_login);
     // One that another worker, or this, has read the startup packet of.
     static void resume(worker& home, arrival a);
     ~client() override;
@@ -69,7 +69,7 @@ public:
 private:
     struct login;
 
-    client(worker& home, int fd);
+    client(worker& home, net::descriptor fd, client_count in_load);
 
     // Whoever calls one of these has others to serve, so nothing is thrown at them: see give_up().
     // pool::waiter
@@ -220,7 +220,7 @@ private:
     std::uint64_t id_;
     std::uint64_t balance_key_ = 0;
     client_count in_all_;
-    admission::ticket in_login_;
+    client_count in_load_;
     pool::client_slot slot_;
     pool::residence gate_;
     pool::settings_ptr settings_;
@@ -230,7 +230,6 @@ private:
     std::unique_ptr<protocol::client_statements> statements_;  // made when first needed
     cancel_key key_;
     base::time_point since_;              // when the phase began
-    base::time_point login_since_;        // when the connection came
     base::time_point query_since_;        // begin of the request now being answered; no_time: none
     base::time_point asked_since_;        // when the first of those not answered yet was sent
     base::time_point transaction_since_;  // no_time: none

@@ -6,6 +6,7 @@
 #include "pgweir/base/clock.hpp"
 #include "pgweir/config/snapshot.hpp"
 #include "pgweir/metrics/report.hpp"
+#include "pgweir/net/acceptor.hpp"
 #include "pgweir/net/background.hpp"
 #include "pgweir/net/descriptor.hpp"
 #include "pgweir/pool/gate.hpp"
@@ -70,7 +71,7 @@ struct fleet {
     std::atomic<auth::likeness> likeness = auth::likeness{};
 };
 
-// Counts a client in fleet::clients; move-only.
+// Counts a client in fleet::clients or worker::load; move-only.
 class client_count {
 public:
     client_count() = default;
@@ -102,6 +103,7 @@ struct arrival {
     std::unique_ptr<tls::engine> tls;  // null: plain text
     std::string unread;                // bytes that came behind the startup packet
     admission::ticket in_login;
+    client_count in_load;    // of the worker that it goes to
     base::time_point since;  // when the connection came
 };
 
@@ -118,8 +120,9 @@ public:
     // Any thread. Ends the loop and joins the thread; connections are cut.
     void stop();
 
-    // Any thread: a new connection, not yet read from. Takes over `fd`.
-    void accept(int fd, admission::ticket in_login);
+    // Any thread: clients of this listening socket (non-blocking) are taken in from now on, until
+    // the worker drains. Other workers may have duplicates of it.
+    void listen(net::descriptor socket);
     // Any thread: the configuration in force from now on.
     void configure(std::shared_ptr<const config::snapshot> snapshot);
     // Any thread: what is decided of a cluster has changed.
@@ -162,7 +165,7 @@ public:
     [[nodiscard]] unsigned index() const noexcept { return index_; }
     [[nodiscard]] bool is_draining() const noexcept { return draining_; }
     void enlist(client& c);
-    // Clients of this worker; read by others to choose a worker.
+    // Clients of this worker and those on their way to it; read by others to choose a worker.
     std::atomic<unsigned> load = 0;
 
 private:
@@ -197,6 +200,7 @@ private:
                            boost::intrusive::constant_time_size<false>>
         clients_;
     std::unique_ptr<housekeeping> housekeeping_;
+    std::vector<std::unique_ptr<net::acceptor>> acceptors_;
     bool draining_ = false;
     std::function<void()> drained_;
     std::thread thread_;

@@ -3,9 +3,9 @@
 
 #include "pgweir/tls/context.hpp"
 #include "pgweir/tls/facts.hpp"
-#include "pgweir/tls/wire.hpp"
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -43,9 +43,12 @@ public:
     // time. take_output() is to be sent afterwards, whatever came out. REQUIRES: not done or
     // failed.
     [[nodiscard]] progress handshake(std::string_view received);
+    // Will handshake() compute next to nothing, whatever is received? True of a server that has had
+    // its last word and verifies no certificate of the client's.
+    [[nodiscard]] bool has_light_step() const noexcept;
     // What the engine itself has to say to the peer. Nearly always empty after the handshake.
     [[nodiscard]] std::string take_output();
-    [[nodiscard]] bool has_output() const noexcept { return !wire_.overflow.empty(); }
+    [[nodiscard]] bool has_output() const noexcept { return overflow_ != nullptr; }
 
     // --- after the handshake
 
@@ -77,24 +80,38 @@ public:
 
     // What it was made with.
     [[nodiscard]] const context_ptr& shared() const noexcept { return shared_; }
-    [[nodiscard]] const facts& security() const noexcept { return facts_; }
-    [[nodiscard]] const std::string& error() const noexcept { return error_; }
+    // REQUIRES: the handshake is done.
+    [[nodiscard]] facts security() const noexcept;
+    // Why it failed; empty: it did not.
+    [[nodiscard]] std::string_view error() const noexcept {
+        return details_ == nullptr ? std::string_view{} : details_->error;
+    }
 
 private:
+    // What most clients of ours have none of, and there are thousands of them.
+    struct details {
+        expectation expected;
+        std::string common_name;         // of the peer's certificate
+        std::string distinguished_name;  // likewise
+        std::string end_point;           // likewise, in a client
+        std::string error;
+    };
+    class call;
+
+    [[nodiscard]] details& make_details();
+    progress fail(std::string why);
     progress finish();
-    [[nodiscard]] bool is_expected_peer();
-    void keep_rest(bool of_tail);
+    [[nodiscard]] std::string why_unexpected();
+    void keep_rest(std::string_view rest);
 
     const context_ptr shared_;
-    const expectation expected_;
-    wire wire_;
     ssl_st* ssl_;
-    std::string tail_;  // received, but not given to OpenSSL yet
+    std::unique_ptr<details> details_;
+    // Null where they would be empty, which is nearly always.
+    std::unique_ptr<std::string> tail_;      // received, but not given to OpenSSL yet
+    std::unique_ptr<std::string> overflow_;  // for take_output()
     bool pending_ = false;
     condition condition_ = condition::open;
-    std::string peer_end_point_;  // what facts_.server_end_point is of, in a client
-    std::string error_;
-    facts facts_;
 };
 
 }  // namespace pgweir::tls

@@ -1,6 +1,7 @@
 // HTTP over real sockets: what is answered, and what strangers cannot take.
 #include "pgweir/app/http_endpoint.hpp"
 
+#include "net/no_descriptors.hpp"
 #include "pgweir/net/address.hpp"
 #include "pgweir/net/descriptor.hpp"
 
@@ -246,6 +247,32 @@ TEST_F(http_endpoint_test, sessions_may_outlive_the_endpoint) {
     endpoint_.reset();
     send(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
     EXPECT_THAT(read_to_end(fd).value(), EndsWith("hello\n"));
+}
+
+TEST_F(http_endpoint_test, who_comes_while_no_descriptor_is_left_is_answered_later) {
+    open();
+    run_for(1ms);  // the sanitizer needs descriptors when it meets a type for the first time
+    const auto fd = connect();
+    send(fd, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n");
+    {
+        const net::no_descriptors now;
+        run_for(20ms);
+        EXPECT_TRUE(asked_.empty());
+    }
+    EXPECT_THAT(read_to_end(fd).value(), EndsWith("hello\n"));
+}
+
+TEST_F(http_endpoint_test, may_be_closed_while_no_descriptor_is_left) {
+    open();
+    const auto fd = connect();
+    {
+        const net::no_descriptors now;
+        run_for(20ms);
+    }
+    endpoint_->close();
+    io_.restart();
+    io_.run();  // nothing is left to wait for
+    EXPECT_TRUE(asked_.empty());
 }
 
 TEST_F(http_endpoint_test, an_address_in_use_is_refused_by_name) {

@@ -132,6 +132,19 @@ TEST_F(tls_handshake_test, may_be_given_up_before_a_step_is_taken) {
     EXPECT_EQ(read_exactly(sockets_.peer, 1), "");
 }
 
+// Which costs less than going to another thread and back.
+TEST_F(tls_handshake_test, takes_its_last_step_without_a_thread) {
+    begin();
+    tls_peer peer{sockets_.peer};
+    std::promise<void> go_on;
+    peer.step({});
+    const auto answer = peer.some();
+    ASSERT_TRUE(steps_.submit([&go_on] { go_on.get_future().wait(); }));
+    EXPECT_EQ(peer.step(answer), progress::done);
+    EXPECT_EQ(wait(), outcome::done);
+    go_on.set_value();
+}
+
 class crowded_handshake_test : public tls_handshake_test {
 protected:
     crowded_handshake_test() : tls_handshake_test{0} {}
@@ -152,7 +165,7 @@ protected:
     channel_tls_test() {
         begin();
         if (peer_.shake() != progress::done || wait() != outcome::done) {
-            throw std::runtime_error{peer_.engine().error() + error_};
+            throw std::runtime_error{std::string{peer_.engine().error()} + error_};
         }
         worker_.call([] {});
     }

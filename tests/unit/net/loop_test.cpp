@@ -27,7 +27,20 @@ struct connection {
     recorder handler;
     stream ours;
 
-    explicit connection(loop& l) { ours.attach(l, sockets.ours.release(), handler); }
+    explicit connection(loop& l, stream::origin from = stream::origin::accepted) {
+        ours.attach(l, sockets.ours.release(), handler, from);
+    }
+
+    // Sends until the kernel takes no more; how much that was.
+    std::size_t fill() {
+        const std::string some(100'000, 'x');
+        const iovec piece{const_cast<char*>(some.data()), some.size()};
+        std::size_t sent = 0;
+        while (ours.writable()) {
+            sent += ours.send({&piece, 1}).size;
+        }
+        return sent;
+    }
 
     std::string receive(std::size_t at_most = 1000) {
         std::string out(at_most, '\0');
@@ -47,8 +60,10 @@ protected:
     }
 
     // The n-th connection, once its first readiness has been told.
-    connection& connect(std::size_t n = 0) {
-        worker_.call([this, n] { connections_[n] = std::make_unique<connection>(worker_.loop); });
+    connection& connect(std::size_t n = 0, stream::origin from = stream::origin::accepted) {
+        worker_.call([this, n, from] {
+            connections_[n] = std::make_unique<connection>(worker_.loop, from);
+        });
         worker_.call([] {});
         return *connections_[n];
     }
@@ -156,9 +171,26 @@ TEST_F(loop_test, runs_tasks_that_were_posted_meanwhile_in_one_turn) {
 
 // --- readiness
 
-TEST_F(loop_test, tells_that_a_new_stream_is_writable) {
+TEST_F(loop_test, takes_an_accepted_stream_for_writable_without_a_turn) {
     auto& c = connect();
     EXPECT_TRUE(worker_.call([&c] { return c.ours.writable(); }));
+    EXPECT_EQ(calls_of(c), 0);
+}
+
+TEST_F(loop_test, tells_when_a_connecting_stream_is_connected) {
+    auto& c = connect(0, stream::origin::connecting);
+    EXPECT_TRUE(worker_.call([&c] { return c.ours.writable(); }));
+    EXPECT_EQ(calls_of(c), 1);
+}
+
+TEST_F(loop_test, tells_each_time_that_a_full_stream_has_room_again) {
+    auto& c = connect();
+    for (int times = 0; times < 2; ++times) {
+        const auto sent = worker_.call([&c] { return c.fill(); });
+        EXPECT_FALSE(worker_.call([&c] { return c.ours.writable(); }));
+        (void)read_exactly(c.sockets.peer, sent);
+        EXPECT_TRUE(worker_.call([&c] { return c.ours.writable(); }));
+    }
 }
 
 TEST_F(loop_test, tells_that_something_came) {

@@ -36,6 +36,12 @@ public:
         }
         return is;
     }
+    // Waits for what comes.
+    std::string some() {
+        std::array<char, 16 * 1024> into;
+        const auto n = ::recv(fd_.get(), into.data(), into.size(), 0);
+        return n <= 0 ? std::string{} : std::string{into.data(), static_cast<std::size_t>(n)};
+    }
     progress step(const std::string& bytes) {
         const auto is = engine_.handshake(bytes);
         write_all(fd_, engine_.take_output());
@@ -69,12 +75,6 @@ public:
     [[nodiscard]] tls::engine& engine() { return engine_; }
 
 private:
-    std::string some() {
-        std::array<char, 16 * 1024> into;
-        const auto n = ::recv(fd_.get(), into.data(), into.size(), 0);
-        return n <= 0 ? std::string{} : std::string{into.data(), static_cast<std::size_t>(n)};
-    }
-
     const descriptor& fd_;
     tls::engine engine_;
     bool ended_ = false;

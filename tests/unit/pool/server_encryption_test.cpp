@@ -3,12 +3,14 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <future>
 #include <latch>
 #include <memory>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <system_error>
+#include <thread>
 
 namespace pgweir::pool {
 namespace {
@@ -56,7 +58,7 @@ protected:
         all_.tls.put(std::get<std::shared_ptr<const tls_contexts>>(std::move(loaded)));
         const auto stuck = go_on_.get_future().share();
         const auto begun = std::make_shared<std::latch>(threads);
-        for (int i = 0; i < threads; ++i) {
+        for (unsigned i = 0; i < threads; ++i) {
             (void)all_.handshakes.submit([stuck, begun] {
                 begun->count_down();
                 stuck.wait();
@@ -75,7 +77,9 @@ protected:
         return server_.accept();
     }
 
-    static constexpr int threads = 2;  // of slices::shared::handshakes
+    // Of slices::shared::handshakes.
+    const unsigned threads = std::clamp(
+        std::thread::hardware_concurrency() / 2, 1U, slices::shared::most_handshake_threads);
     tcp_postgres server_;
     std::promise<void> go_on_;
 };

@@ -49,6 +49,33 @@ TEST_F(client_login, has_the_same_time_on_the_worker_it_was_moved_to) {
     EXPECT_EQ(first_to_hear(moved, silent), &moved);
 }
 
+// A worker that takes them all in has not got to any of the others yet.
+TEST_F(client_login, spreads_those_who_come_in_one_turn_over_the_workers) {
+    constexpr unsigned workers = 4;
+    constexpr unsigned each = 5;
+    fleet_.max_clients = 100;
+    snapshot_->auth.method = config::login_method::password;
+    snapshot_->databases["shop"].name = "shop";
+    snapshot_->databases["shop"].pool.size = 1000;  // lives everywhere
+    start(workers);
+    std::vector<remote_client> crowd;
+    std::promise<void> go_on;
+    const auto held = go_on.get_future().share();
+    for (const auto& w : workers_) {
+        w->loop().post([held] { held.wait(); });
+    }
+    for (unsigned i = 0; i < workers * each; ++i) {
+        crowd.emplace_back(*workers_.front(), "shop");
+    }
+    go_on.set_value();
+    for (auto& c : crowd) {
+        ASSERT_TRUE(c.read());  // it is asked for its password, where it lives from now on
+    }
+    for (const auto& w : workers_) {
+        EXPECT_EQ(w->load.load(), each);
+    }
+}
+
 // Names of servers are looked up elsewhere, and may take as long as they like.
 TEST_F(client_login, by_peer_does_not_wait_for_names_of_servers) {
     auth::rule_files files{{"pg_hba.conf", "local all all peer\n"}};

@@ -6,6 +6,7 @@
 #include "pgweir/protocol/frame.hpp"
 #include "pgweir/protocol/message_writer.hpp"
 #include "pgweir/protocol/startup.hpp"
+#include "pgweir/session/client.hpp"
 #include "pgweir/session/worker.hpp"
 
 #include <gtest/gtest.h>
@@ -26,11 +27,13 @@ public:
     // Connects, and says nothing yet.
     explicit remote_client(worker& w) {
         net::socket_pair sockets;
-        const timeval limit{30, 0};
-        ::setsockopt(sockets.peer.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-        w.accept(sockets.ours.release(), {});
-        fd_ = std::move(sockets.peer);
+        w.loop().post([&w, ours = std::move(sockets.ours)]() mutable {
+            client::begin(w, std::move(ours), {});
+        });
+        take(std::move(sockets.peer));
     }
+    // Is connected.
+    explicit remote_client(net::descriptor fd) { take(std::move(fd)); }
     // Connects and sends its startup packet.
     remote_client(worker& w, std::string_view database) : remote_client{w} { ask_for(database); }
 
@@ -94,6 +97,12 @@ public:
     }
 
 private:
+    void take(net::descriptor fd) {
+        const timeval limit{30, 0};
+        ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        fd_ = std::move(fd);
+    }
+
     net::descriptor fd_;
 };
 

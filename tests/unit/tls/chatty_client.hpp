@@ -33,7 +33,7 @@ public:
             said = answer(server.take_output());
         }
         if (!is_done()) {
-            throw std::runtime_error{"no handshake: " + server.error()};
+            throw std::runtime_error{"no handshake: " + std::string{server.error()}};
         }
     }
 

@@ -71,7 +71,7 @@ struct engine_pair {
             std::string sealed(piece.size() + engine::record_overhead, '\0');
             const auto used = by.encrypt(piece, sealed);
             if (!used) {
-                throw std::runtime_error{by.error()};
+                throw std::runtime_error{std::string{by.error()}};
             }
             out += by.take_output();
             out.append(sealed, 0, *used);

@@ -37,7 +37,8 @@ std::unique_ptr<engine_pair> connected(
     auto pair = std::make_unique<engine_pair>(server, client);
     pair->shake();
     if (!pair->is_done()) {
-        throw std::runtime_error{pair->server.error() + pair->client.error()};
+        throw std::runtime_error{std::string{pair->server.error()} +
+                                 std::string{pair->client.error()}};
     }
     return pair;
 }
@@ -62,6 +63,41 @@ TEST(engine, speaks_tls_1_2_with_whoever_speaks_nothing_newer) {
     const auto pair = connected(engine_pair::server_settings(),
                                 limited(engine_pair::client_settings(), version::tls_1_2));
     EXPECT_EQ(pair->server.security().version, "TLSv1.2");
+}
+
+// Of the server's part only the client's Finished is left to be looked at.
+bool is_light_behind_first_answer(const context_settings& server, const context_settings& client) {
+    engine_pair pair{server, client};
+    (void)pair.client.handshake({});
+    (void)pair.server.handshake(pair.client.take_output());
+    return pair.server.has_light_step();
+}
+
+TEST(engine, has_no_light_step_to_begin_with) {
+    EXPECT_FALSE(engine_pair{}.server.has_light_step());
+}
+
+TEST(engine, has_a_light_step_left_once_it_has_answered) {
+    EXPECT_TRUE(is_light_behind_first_answer(engine_pair::server_settings(),
+                                             engine_pair::client_settings()));
+}
+
+TEST(engine, has_no_light_step_where_the_client_chooses_another_group) {
+    auto server = engine_pair::server_settings();
+    server.groups = "P-384";  // so that the client has to begin again
+    EXPECT_FALSE(is_light_behind_first_answer(server, engine_pair::client_settings()));
+}
+
+TEST(engine, has_no_light_step_where_the_secret_is_still_to_be_agreed_upon) {
+    EXPECT_FALSE(is_light_behind_first_answer(
+        engine_pair::server_settings(), limited(engine_pair::client_settings(), version::tls_1_2)));
+}
+
+TEST(engine, has_no_light_step_where_it_verifies_the_client) {
+    auto server = engine_pair::server_settings();
+    server.peer = verification::if_given;
+    server.ca = engine_pair::home().file();
+    EXPECT_FALSE(is_light_behind_first_answer(server, engine_pair::client_settings()));
 }
 
 TEST(engine, refuses_a_version_below_its_minimum) {
