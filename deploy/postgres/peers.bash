@@ -46,10 +46,14 @@ SELECT CASE WHEN pg_is_in_recovery()
 #   empty                   has no data
 #   silent                  did not answer: it may be anything
 ask() { # NODE
-    local line
+    local line status
+    # Both at once: each takes a second to find that a node that is gone has no name, and may-promote
+    # is waited for by everybody.
+    exec {status}< <(timeout 3 bash -c "read -r line <>/dev/tcp/$1/$status_port && echo \"\$line\"" \
+        2>/dev/null)
     line=$(timeout 3 psql -XqAtw "$(conninfo_of "$1")" -c "$what_am_i" 2>/dev/null) ||
-        line=$(timeout 3 bash -c "read -r line <>/dev/tcp/$1/$status_port && echo \"\$line\"" \
-            2>/dev/null)
+        read -r line <&"$status" || line=''
+    exec {status}<&-
     # The whole line: bash would run commands in what it takes for a number.
     if [[ $line =~ $an_answer ]]; then
         echo "$line"
