@@ -67,7 +67,7 @@ class Containers:
         self.ports = {pooler: free_port() for pooler in POOLERS}
         self.prometheus_port = free_port()
         self._ids = {}
-        self._environment = os.environ | {
+        self.environment = os.environ | {
             "COMPOSE_PROJECT_NAME": PROJECT, "PROMETHEUS_PORT": str(self.prometheus_port),
             "PGWEIR_1_PORT": str(self.ports["pgweir-1"]),
             "PGWEIR_2_PORT": str(self.ports["pgweir-2"]),
@@ -86,10 +86,10 @@ class Containers:
         service["volumes"] = [f"{config}:/etc/pgweir/pgweir.toml:ro"]
         over = self.folder / "compose.json"
         over.write_text(json.dumps({"services": {p: service for p in POOLERS}}), encoding="ascii")
-        self._environment["COMPOSE_FILE"] = f"docker-compose.yml:{over}"
+        self.environment["COMPOSE_FILE"] = f"docker-compose.yml:{over}"
         self.compose("down", "--volumes", check=False)  # what an interrupted run has left
         self.compose("build", *NODES[:1], "prometheus")
-        run("scripts/rehearse", "up", "--no-build", "--seconds", "300", env=self._environment)
+        run("scripts/rehearse", "up", "--no-build", "--seconds", "300", env=self.environment)
         return self
 
     def _make_image(self):
@@ -121,7 +121,7 @@ class Containers:
                 self.compose("down", "--volumes", "--timeout", "30")
 
     def compose(self, *words, check=True):
-        return run("docker-compose", *words, check=check, env=self._environment)
+        return run("docker-compose", *words, check=check, env=self.environment)
 
     def id(self, service):
         if service not in self._ids:
@@ -462,6 +462,36 @@ def test_applications_reach_pgweir_by_one_name_and_no_database(containers):
     address = containers.docker("inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}"
                                 "{{end}}", containers.primary())
     assert not reach(address, 5432)
+
+
+def test_what_people_are_told_to_type_does_what_they_are_told(containers):
+    """scripts/rehearse, as docs/rehearsal.md has it."""
+    def rehearse(*words):
+        return run("scripts/rehearse", *words, env=containers.environment)
+
+    def nodes(pooler):
+        words = [line.split() for line in rehearse("nodes", pooler).splitlines()[1:]]
+        return {name: state for name, state, *_ in words}
+
+    primary = containers.primary()
+    states = {n: "primary" if n == primary else "standby" for n in NODES}
+    for pooler in POOLERS:
+        until(lambda p=pooler: nodes(p) == states, LONG, f"{states} in the list of {pooler}")
+    assert re.search(r"^ pgweir \d", rehearse("console", "pgweir-2", "-c", "SHOW VERSION"), re.M)
+    assert primary in rehearse("sql", "-c", "SELECT current_setting('cluster_name')")
+
+    away = next(n for n in NODES if n != primary)
+    rehearse("cut", away)
+    until(lambda: nodes(POOLERS[1])[away] == "down", LONG, f"{away} cut off")
+    told = rehearse("watch", "--seconds", "3")
+    rehearse("mend", away)
+    until(lambda: nodes(POOLERS[1])[away] == "standby", LONG, f"{away} back")
+    seconds = re.findall(r"^[\d:]{8} +\d+ +\d+ ms +[\d.]+ s +(\S+)$", told, re.M)
+    assert seconds and set(seconds) <= {primary, "-"}, told
+    figures = dict(re.findall(r"^([a-z ]+?) +(\d+)$", told, re.M))
+    assert int(figures.pop("acknowledged")) > 0, told
+    assert set(figures) == {"  missing", "in doubt", "refused", "  of which are there"}, told
+    assert set(figures.values()) == {"0"}, told
 
 
 def test_prometheus_asks_both_pgweirs_and_knows_the_alarms(containers):
