@@ -43,6 +43,7 @@ SELECT CASE WHEN pg_is_in_recovery()
 #   primary TIMELINE SYSTEM REGISTERED-AS
 #   standby TIMELINE SYSTEM REGISTERED-AS
 #   out TIMELINE SYSTEM     has the data of a former primary and does not run
+#   resuming TIMELINE SYSTEM    the same, and is about to go on as the primary
 #   empty                   has no data
 #   silent                  did not answer: it may be anything
 ask() { # NODE
@@ -61,7 +62,7 @@ ask() { # NODE
         echo silent
     fi
 }
-readonly an_answer='^((primary|standby) [0-9]+ [0-9]+ [a-z-]+|out [0-9]+ [0-9]+|empty)$'
+readonly an_answer='^((primary|standby) [0-9]+ [0-9]+ [a-z-]+|(out|resuming) [0-9]+ [0-9]+|empty)$'
 
 # Asks all others at once. Then ${said[NODE]} is what each is.
 declare -A said
