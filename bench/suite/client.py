@@ -34,6 +34,8 @@ class Client:
         try:
             self._socket.settimeout(timeout)
             self._socket.connect(address)
+            if family == socket.AF_INET:  # as libpq does
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if tls:
                 self._secure()
             self._login(user, database, password)
