@@ -1,6 +1,5 @@
 """Certificates for tests: an authority that signs what it is asked to, with openssl(1)."""
 
-import functools
 import itertools
 import os
 import shutil
@@ -52,10 +51,12 @@ class Authority:
         return made
 
 
-@functools.cache
 def key_as_der(key):
-    """The same key in PKCS#8, as Java reads it: a file beside the one in PEM."""
+    """The same key in PKCS#8, as Java reads it: a file beside the one in PEM, made where there is none
+    of this very key, since pytest may set a fixture up again with the same names."""
     made = Path(key).with_suffix(".pk8")
+    if made.exists() and made.stat().st_mtime_ns > Path(key).stat().st_mtime_ns:
+        return made
     _openssl("pkcs8", "-topk8", "-nocrypt", "-in", key, "-outform", "DER", "-out", made)
     return made
 
