@@ -1,5 +1,6 @@
 """Certificates for tests: an authority that signs what it is asked to, with openssl(1)."""
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -20,13 +21,22 @@ def _openssl(*arguments):
                    stderr=subprocess.DEVNULL)
 
 
+def _new_folder(wanted):
+    """`wanted`, or one beside it: pytest may set a fixture up again, and files of the first time have
+    other owners."""
+    for number in itertools.count():
+        folder = wanted if number == 0 else wanted.with_name(f"{wanted.name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(parents=True)
+            folder.chmod(0o755)
+            return folder
+
+
 class Authority:
     """`file` is its certificate."""
 
     def __init__(self, folder, name="Test Root"):
-        self.folder = Path(folder)
-        self.folder.mkdir(parents=True, exist_ok=True)  # pytest may set a fixture up again
-        self.folder.chmod(0o755)
+        self.folder = _new_folder(Path(folder))
         self.file, self._key = self.folder / "ca.crt", self.folder / "ca.key"
         self._numbers = itertools.count(1)
         _openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
@@ -52,10 +62,9 @@ class Authority:
 
 
 def key_as_der(key):
-    """The same key in PKCS#8, as Java reads it: a file beside the one in PEM, made where there is none
-    of this very key, since pytest may set a fixture up again with the same names."""
+    """The same key in PKCS#8, as Java reads it: a file beside the one in PEM."""
     made = Path(key).with_suffix(".pk8")
-    if made.exists() and made.stat().st_mtime_ns > Path(key).stat().st_mtime_ns:
+    if made.exists():
         return made
     _openssl("pkcs8", "-topk8", "-nocrypt", "-in", key, "-outform", "DER", "-out", made)
     return made
