@@ -27,13 +27,13 @@ spdlog::level::level_enum level_of(const std::string& name) {
     return name == "error" ? spdlog::level::err : spdlog::level::from_str(name);
 }
 
-// Descriptors are needed for every client and every server; the soft limit is often a mere 1024.
 unsigned workers_of(const config::snapshot& snapshot) {
     const auto cores = std::max(1U, std::thread::hardware_concurrency());
     return std::min(snapshot.workers.count == 0 ? cores : snapshot.workers.count,
                     pool::max_workers);
 }
 
+// Descriptors are needed for every client and every server; the soft limit is often a mere 1024.
 void raise_descriptor_limit(const config::snapshot& snapshot) {
     rlimit limit{};
     if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {

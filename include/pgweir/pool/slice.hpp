@@ -317,10 +317,10 @@ public:
         tls_store tls;
         // Takes the steps of handshakes. Few threads, for half of the processors, and nicer than
         // the workers, so that a storm of handshakes leaves room for queries.
-        static constexpr unsigned most_handshake_threads = 2;
-        net::background handshakes{
-            std::clamp(std::thread::hardware_concurrency() / 2, 1U, most_handshake_threads), 16'384,
-            net::background::priority::low};
+        [[nodiscard]] static unsigned handshake_threads() noexcept {
+            return std::clamp(std::thread::hardware_concurrency() / 2, 1U, 2U);
+        }
+        net::background handshakes{handshake_threads(), 16'384, net::background::priority::low};
         std::vector<slices*> workers;  // complete before any of them runs
         // The board of a cluster by its name; null where there is none. Any thread; set before any
         // worker runs, or left empty where no database has a cluster.

@@ -3,14 +3,12 @@
 
 #include <gmock/gmock.h>
 
-#include <algorithm>
 #include <future>
 #include <latch>
 #include <memory>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <system_error>
-#include <thread>
 
 namespace pgweir::pool {
 namespace {
@@ -77,9 +75,7 @@ protected:
         return server_.accept();
     }
 
-    // Of slices::shared::handshakes.
-    const unsigned threads = std::clamp(
-        std::thread::hardware_concurrency() / 2, 1U, slices::shared::most_handshake_threads);
+    const unsigned threads = slices::shared::handshake_threads();
     tcp_postgres server_;
     std::promise<void> go_on_;
 };
