@@ -115,6 +115,14 @@ TEST_F(cancel_registry_test, gives_every_client_another_process_id) {
     EXPECT_EQ(pids.size(), 1000U);
 }
 
+TEST_F(cancel_registry_test, gives_every_client_another_secret) {
+    std::set<std::int32_t> secrets;
+    for (int i = 0; i < 100; ++i) {
+        secrets.insert(add().key.secret);
+    }
+    EXPECT_GT(secrets.size(), 98U);  // two may be the same by chance, seldom
+}
+
 TEST_F(cancel_registry_test, gives_out_positive_process_ids) {
     cancel_registry last{{.peer = 31, .worker = 63}, {}};
     EXPECT_GT(last.add(some_client(), false).pid, 0);
