@@ -8,6 +8,7 @@
 #include <atomic>
 #include <future>
 #include <memory>
+#include <sched.h>
 #include <stdexcept>
 #include <sys/resource.h>
 #include <thread>
@@ -45,6 +46,13 @@ int niceness_in(background& b) {
 TEST(background, yields_to_others_where_its_priority_is_low) {
     background b{1, 8, background::priority::low};
     EXPECT_GT(niceness_in(b), ::getpriority(PRIO_PROCESS, 0));
+}
+
+TEST(background, interrupts_nobody_where_its_priority_is_low) {
+    background b{1, 8, background::priority::low};
+    std::promise<int> policy;
+    ASSERT_TRUE(b.submit([&policy] { policy.set_value(::sched_getscheduler(0)); }));
+    EXPECT_EQ(policy.get_future().get(), SCHED_BATCH);
 }
 
 TEST(background, is_as_important_as_others_where_its_priority_is_normal) {
