@@ -453,18 +453,18 @@ void client::finish_closing() {
     }
 }
 
-void client::leave(bool let_finish) {
+void client::leave(bool has_terminated) {
     if (phase_ == phase::closing) {
         return die();
     }
     if (home_.snapshot().log.connections) {
-        PGWEIR_LOG(info, "client {}: {}", id_, let_finish ? "disconnected" : "connection lost");
+        PGWEIR_LOG(info, "client {}: {}", id_, has_terminated ? "disconnected" : "connection lost");
     }
     withdraw();
     const bool dirty = gate_ && is_session();
     enter(phase::closing);
-    lease_.release(frontend_.at_boundary(), dirty, let_finish);
-    die();
+    lease_.release(frontend_.at_boundary(), dirty, has_terminated);
+    die(has_terminated);
 }
 
 // Something that cannot go on, such as want of memory. What was left half done is unknown, so
@@ -477,14 +477,16 @@ void client::give_up(const std::exception& why) {
     die();
 }
 
-void client::die() {
+void client::die(bool is_expected) {
     if (dead_) {
         return;
     }
     dead_ = true;
     enter(phase::closing);
     net::timer::unlink_now();
-    if (!channel_.has_backlog()) {
+    // Whoever has ended the session himself needs not be told, and has mostly closed the
+    // connection.
+    if (!is_expected && !channel_.has_backlog()) {
         (void)channel_.end_tls();  // nothing depends on it any more
     }
     channel_.stream().close();

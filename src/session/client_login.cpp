@@ -261,7 +261,7 @@ void client::pass_cancel(protocol::cancel_request request) {
         is_ours ? issuer->worker < home_.all().workers.size()
                 : issuer && !was_passed_on && home_.peer_id() != 0 && peers.contains(issuer->peer);
     if (!has_owner) {
-        return leave(true);
+        return die();
     }
     passes_cancel_ = true;
     enter(phase::closing);

@@ -199,10 +199,11 @@ private:
     // before goes first.
     void fail(const protocol::error_fields& why);
     void finish_closing();
-    // The connection ends now. `let_finish`: the client said Terminate, so what it sent is run.
-    void leave(bool let_finish);
+    // The connection ends now. `has_terminated`: the client said so, hence what it sent is run.
+    void leave(bool has_terminated);
     void give_up(const std::exception& why);
-    void die();
+    // `is_expected`: by the client, who is not told of it.
+    void die(bool is_expected = false);
 
     worker& home_;
     net::channel channel_;
