@@ -69,6 +69,29 @@ def test_each_second_counts_what_ended_in_it():
     assert crowd.seconds_of(notes, 10, 12) == [(0, 1, 0, 100), (1, 0, 1, 1500)]
 
 
+RESULT = {
+    "date": "2026-01-01", "changes": "", "nominal": 400, "failover": False, "scale": 0.1, "users": 40,
+    "way": "pgweir", "rate_ok": 7, "requests_ok": 100, "visits_ok": None, "p50": 1, "p95": 2, "p99": 3,
+    "connections": 4, "full": 5, "acknowledged": 6, "stored": 6, "problems": [], "load": 1,
+    "promotions": 0}
+
+
+def test_a_table_grows_by_a_row_a_phase(tmp_path):
+    path = tmp_path / "table.md"
+    record.append(path, [RESULT])
+    record.append(path, [RESULT, RESULT])
+    text = path.read_text(encoding="utf-8")
+    assert (text.count(record.HEADER), text.count(record.row(RESULT))) == (1, 3)
+
+
+def test_a_table_with_other_columns_is_left_as_it_is_and_another_begun(tmp_path):
+    path = tmp_path / "table.md"
+    path.write_text("# Ours\n\n| date |\n|---|\n| 2025 |\n", encoding="utf-8")
+    record.append(path, [RESULT])
+    assert path.read_text(encoding="utf-8").endswith(
+        f"| 2025 |\n\n{record.HEADER}{record.row(RESULT)}")
+
+
 def test_one_failure_in_very_many_is_not_rounded_away():
     # pylint: disable=protected-access
     assert record._per_cent(100 * 99_999 / 100_000) == "99.99 %"

@@ -163,6 +163,19 @@ class Cluster:
     def primary(self, but=None):
         return next((n for n in self.nodes if n is not but and self.is_primary(n)), None)
 
+    def timeline(self, primary):
+        return int(self.ask(primary, "SELECT pg_walfile_name(pg_current_wal_lsn())")[0][0][:8], 16)
+
+    def last_promoted(self):
+        """The primary; of several, which repmgrd makes where it takes one for lost that is only
+        busy, the one whose timeline is the latest, and then the one that others follow. None: there is
+        none, or what there is changes just now."""
+        try:
+            return max(filter(self.is_primary, self.nodes), default=None,
+                       key=lambda n: (self.timeline(n), len(self.streaming(n))))
+        except (OSError, client.ServerError):
+            return None
+
     def is_watching(self, node):
         """Its repmgrd has seen its upstream within the last seconds."""
         return 0 <= int(self.ask(node, "SELECT repmgr.get_upstream_last_seen()", "repmgr")[0][0]) < 5
@@ -213,8 +226,15 @@ class Cluster:
         self.wait_until(lambda: not any(_is_running(pid) for pid in victims), 30,
                         f"the end of {node.name}")
 
+    def is_running(self, node):
+        try:
+            return _is_running(self.postmaster(node))
+        except (OSError, ValueError, IndexError):
+            return False
+
     def restart_unfenced(self, node):
         """What a restart policy does: PostgreSQL and repmgrd come up as they were."""
+        self._end_repmgrd(node, signal.SIGKILL)
         (node.data / "postmaster.pid").unlink(missing_ok=True)
         self.start_server(node)
         self.start_repmgrd(node)

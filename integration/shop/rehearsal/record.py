@@ -2,7 +2,7 @@
 
 COLUMNS = ("date", "changes", "users", "scale", "way", "requests/s", "requests ok",
            "visits ok", "p50", "p95", "p99", "connections", "refused: full", "orders", "wrong",
-           "load average")
+           "load average", "promotions")
 HEADER = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}\n"
 
 
@@ -15,11 +15,14 @@ def table(results):
 
 
 def append(path, results):
-    """Adds the results to the table in `path`, which is made if need be."""
-    is_new = not path.exists()
+    """Adds the results to the table in `path`, which is made if need be. Where that has other columns,
+    of an earlier version, another table begins."""
+    kept = path.read_text(encoding="utf-8") if path.exists() else ""
     with open(path, "a", encoding="utf-8") as out:
-        if is_new:
-            out.write(f"# Rehearsals of the shop\n\n{HEADER}")
+        if not kept:
+            out.write("# Rehearsals of the shop\n")
+        if HEADER not in kept:
+            out.write(f"\n{HEADER}")
         out.writelines(map(row, results))
 
 
@@ -37,6 +40,7 @@ def _cells(r):
     yield f"{r['acknowledged']} told, {r['stored']} stored"
     yield len(r["problems"])
     yield f"{r['load']:.0f}"
+    yield r["promotions"]
 
 
 def _per_cent(share):

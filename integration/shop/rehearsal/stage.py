@@ -38,7 +38,6 @@ class Stage:
 
     def __init__(self, pgweir):
         self._pgweir = pgweir
-        self._dead = None
         self.host = self.cluster = self.entrance = None
 
     def __enter__(self):
@@ -86,24 +85,44 @@ class Stage:
 
     def fail_over(self):
         """Kills the primary as a power cut would: when."""
-        self._dead = self.cluster.primary()
+        dead = self.primary()
         at = time.time()
-        self.cluster.kill(self._dead)
+        self.cluster.kill(dead)
         return at
 
+    def primary(self):
+        return self.cluster.wait_until(self.cluster.last_promoted, 120, "a primary")
+
+    def timeline(self):
+        """It grows with each promotion, by one for all that happen at the same time."""
+        return self.cluster.timeline(self.primary())
+
     def make_whole(self):
-        """Makes a primary that was killed a standby of its successor."""
-        if not self._dead:
-            return
-        successor = self.cluster.wait_until(lambda: self.cluster.primary(but=self._dead), 120,
-                                            "another primary")
-        self.cluster.restart_unfenced(self._dead)
-        self.cluster.rejoin(self._dead, successor)
+        """Makes every node a standby of the primary that was promoted last, whether it was killed
+        or repmgrd took it for lost."""
+        primary = self.primary()
+        others = [node for node in self.cluster.nodes if node is not primary]
+        with contextlib.suppress(RuntimeError):  # those that come back by themselves
+            self.cluster.wait_until(
+                lambda: len(self.cluster.streaming(primary)) == len(others), 5, "all streaming")
+        for node in others:
+            if node.name in self.cluster.streaming(primary):
+                continue
+            if not self.cluster.is_running(node):
+                self.cluster.restart_unfenced(node)
+            self.cluster.rejoin(node, primary)
         for node in self.cluster.nodes:
-            if node is not successor:
-                self.cluster.wait_until(lambda n=node: n.name in self.cluster.streaming(successor),
-                                        60, f"{node.name} streaming")
-        self._dead = None
+            if node.repmgrd is None or node.repmgrd.poll() is not None:
+                self.cluster.start_repmgrd(node)
+        if self.entrance:
+            self.cluster.wait_until(self._is_written_through, 60, "writes through pgweir")
+
+    def _is_written_through(self):
+        try:
+            with contextlib.closing(self.entrance.connect(self.entrance.writes)) as sql:
+                return sql.query("SELECT pg_is_in_recovery()") == [["f"]]
+        except (OSError, client.ServerError):
+            return False
 
 
 class Shop:
