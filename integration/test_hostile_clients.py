@@ -64,6 +64,37 @@ def gets_in(weir, source=None):
         return client.login_error is None and client.value("select 1") == "1"
 
 
+class Windows:
+    """Spans of time, some of them quiet, of which the guests' waits are compared. What is compared is of
+    one run, quiet and busy in turn, and of each kind the median over its windows: a hiccup of the machine
+    spoils one of them."""
+
+    def __init__(self):
+        self._spans = {}
+
+    def pass_one(self, kind):
+        began = time.time()
+        time.sleep(1)
+        self._spans.setdefault(kind, []).append((began, time.time()))
+
+    def judge(self, at_work):
+        """It is the usual wait that is judged. The 99th percentile is printed: on two busy processors,
+        and with sanitizers, it tells when PostgreSQL got one, which is not ours to decide."""
+        def typical(kind, percent):
+            return statistics.median(percentile(at_work.waits(*span), percent)
+                                     for span in self._spans[kind])
+
+        for percent in (50, 90, 99):
+            print(f"p{percent}: " + ", ".join(
+                f"{kind} {typical(kind, percent) * 1000:.2f} ms" for kind in self._spans))
+        for kind in self._spans:
+            assert typical(kind, 50) < 2 * typical("quiet", 50) + 0.005, kind
+
+
+def percentile(ordered, percent):
+    return ordered[len(ordered) * percent // 100]
+
+
 def gone(weir, files):
     """Waits until no more is open than there was, and the guests' servers."""
     until(lambda: weir.open_files() <= files + SERVERS, 60, "all sockets closed")
@@ -95,10 +126,18 @@ def test_thousands_of_half_open_connections_from_many_addresses(start, guests, s
     weir = start({"limits": {"max_clients": sockets + 100, "max_login_clients": sockets + 100}})
     assert gets_in(weir)
     files, before = weir.open_files(), weir.rss_kib()
-    with guests(weir), crowd(weir, sockets, [f"127.0.1.{n}" for n in range(1, 101)]):
-        until(lambda: weir.open_files() >= files + sockets, what="all of them accepted")
-        assert gets_in(weir, "127.0.2.1")
-        assert weir.rss_kib() - before < sockets * 8  # each 8 KiB; sanitizers make them large
+    windows = Windows()
+    with guests(weir) as at_work:
+        for _ in range(3):
+            windows.pass_one("quiet")
+            with crowd(weir, sockets, [f"127.0.1.{n}" for n in range(1, 101)]):
+                until(lambda: weir.open_files() >= files + GUESTS + sockets,
+                      what="all of them accepted")
+                windows.pass_one("half-open")
+                assert gets_in(weir, "127.0.2.1")
+                assert weir.rss_kib() - before < sockets * 8  # 8 KiB each; sanitizers make them large
+            until(lambda: weir.open_files() <= files + GUESTS + SERVERS, 60, "all of them closed")
+    windows.judge(at_work)
     gone(weir, files)
 
 
@@ -350,8 +389,10 @@ class Storm:
     """Within `with` as many clients as it is told begin handshakes, and none finishes one."""
 
     def __init__(self, weir, authority, at_a_time):
-        self._command = [sys.executable, Path(__file__).with_name("hello_storm.py"), weir.host,
-                         str(weir.port), str(at_a_time)]
+        # It stands for other machines, so it takes no processor from anybody here.
+        self._command = ["nice", "-n", "19", sys.executable,
+                         Path(__file__).with_name("hello_storm.py"), weir.host, str(weir.port),
+                         str(at_a_time)]
         self._hello = Tls(authority).flight()
 
     def __enter__(self):
@@ -366,40 +407,20 @@ class Storm:
         self._process.wait()
 
 
-def percentile(ordered, percent):
-    return ordered[len(ordered) * percent // 100]
-
-
 @pytest.mark.alone
-def test_queries_do_not_wait_for_a_storm_of_handshakes(start, guests, authority):
-    """What is compared is of one run, quiet and storm in turn, and of each kind the median over its
-    windows: a hiccup of the machine spoils one of them. It is the usual wait that is judged. The 99th
-    percentile is printed: on two busy processors, and with sanitizers, it tells when PostgreSQL got
-    one, which is not ours to decide."""
-    weir = start(shown=authority.issue("pgweir", "DNS:localhost", key="rsa:4096"))
-    spans = {"quiet": [], "storm": []}
-
-    def window(kind):
-        began = time.time()
-        time.sleep(1)
-        spans[kind].append((began, time.time()))
-
+@pytest.mark.parametrize("key", ["rsa:4096", "ec"])
+def test_queries_do_not_wait_for_a_storm_of_handshakes(start, guests, authority, key):
+    """A signature with the former is for a thread, one with the latter for the worker itself."""
+    weir = start(shown=authority.issue("pgweir", "DNS:localhost", key=key))
+    windows = Windows()
     with guests(weir) as at_work:
         before = weir.rss_kib()
         for _ in range(5):
-            window("quiet")
+            windows.pass_one("quiet")
             spent = weir.cpu_seconds()
             with Storm(weir, authority, at_a_time=64):
                 until(lambda spent=spent: weir.cpu_seconds() > spent + 0.1, what="the storm")
-                window("storm")
+                windows.pass_one("storm")
                 assert gets_in(weir)
         assert weir.rss_kib() - before < 32 * MIB
-
-    def typical(kind, percent):
-        return statistics.median(percentile(at_work.waits(*span), percent)
-                                 for span in spans[kind])
-
-    for percent in (50, 90, 99):
-        print(f"p{percent}: " + ", ".join(
-            f"{kind} {typical(kind, percent) * 1000:.2f} ms" for kind in spans))
-    assert typical("storm", 50) < 2 * typical("quiet", 50) + 0.005
+    windows.judge(at_work)
