@@ -179,6 +179,7 @@ void loop::wait() {
 void loop::run() {
     while (!stopping_.load(std::memory_order_relaxed)) {
         wait();
+        may_compute_ = true;
         bool woken = false;
         for (event_at_ = 0; event_at_ < event_count_;) {
             const auto [s, events] = events_[static_cast<std::size_t>(event_at_)];

@@ -46,10 +46,13 @@ tls_handshake::outcome tls_handshake::advance(channel& c) {
             return is_closed_ ? fail("connection closed by the peer") : outcome::pending;
         }
         work_->received = in.data;
-        if (!work_->engine->has_light_step()) {
+        if (!may_step_here()) {
             break;
         }
-        take_step(*work_);
+        take_step(*work_, tls::engine::effort::little);
+        if (work_->is == tls::engine::progress::heavy) {
+            break;
+        }
         if (const auto is = finish_step(c); is != outcome::pending) {
             return is;
         }
@@ -57,9 +60,19 @@ tls_handshake::outcome tls_handshake::advance(channel& c) {
     return begin_step();
 }
 
-void tls_handshake::take_step(work& w) {
-    w.is = w.engine->handshake(w.received);
-    w.output = w.engine->take_output();
+// To hand a quick key exchange to another thread and back costs about a sixth of it.
+bool tls_handshake::may_step_here() noexcept {
+    switch (work_->engine->next_step()) {
+        case tls::engine::step::light: return true;
+        case tls::engine::step::depends: return home_.may_compute();
+        case tls::engine::step::heavy: break;
+    }
+    return false;
+}
+
+void tls_handshake::take_step(work& w, tls::engine::effort most) {
+    w.is = w.engine->handshake(w.received, most);
+    w.output += w.engine->take_output();
     w.received.clear();
 }
 
@@ -69,7 +82,7 @@ tls_handshake::outcome tls_handshake::begin_step() {
         if (weak.expired()) {
             return;  // nobody waits for it any more
         }
-        take_step(*w);
+        take_step(*w, tls::engine::effort::any);
         home.post([weak] {
             if (const auto alive = weak.lock()) {
                 (*alive)->state_ = state::stepped;
@@ -94,7 +107,8 @@ tls_handshake::outcome tls_handshake::finish_step(channel& c) {
     switch (work_->is) {
         case progress::more: return outcome::pending;
         case progress::done: c.secure(std::move(work_->engine)); return outcome::done;
-        case progress::failed: break;
+        case progress::failed:
+        case progress::heavy: break;
     }
     return fail(std::string{work_->engine->error()});
 }

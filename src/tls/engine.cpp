@@ -19,14 +19,18 @@ namespace {
 // that means well has more to say at a time than a few session tickets.
 constexpr unsigned most_messages = 16;
 
-void count_message(int, int, int content_type, const void*, std::size_t, SSL* ssl, void*) noexcept {
+void count_message(
+    int is_ours, int, int content_type, const void*, std::size_t size, SSL* ssl, void*) noexcept {
     const bool is_of_tls = content_type == SSL3_RT_HANDSHAKE || content_type == SSL3_RT_ALERT;
     if (!is_of_tls) {
         return;
     }
-    if (auto& left = wire_of(SSL_get_rbio(ssl)).messages_left;
-        left != 0 && left != wire::unlimited) {
-        --left;
+    auto& on = wire_of(SSL_get_rbio(ssl));
+    if (is_ours == 0) {
+        on.message_size = size;
+    }
+    if (on.messages_left != 0 && on.messages_left != wire::unlimited) {
+        --on.messages_left;
     }
 }
 
@@ -99,16 +103,24 @@ void engine::keep_rest(std::string_view rest) {
     }
 }
 
-engine::progress engine::handshake(std::string_view received) {
+engine::progress engine::handshake(std::string_view received, effort most) {
+    if (tail_ != nullptr) {
+        *tail_ += received;
+    }
     call c{*this};
-    c.on.in = received;
+    c.on.in = tail_ != nullptr ? std::string_view{*tail_} : received;
+    c.on.only_quick = most == effort::little;
     const int result = SSL_do_handshake(ssl_);
     keep_rest(c.on.in);
     if (result == 1) {
         return finish();
     }
-    if (SSL_get_error(ssl_, result) == SSL_ERROR_WANT_READ) {
+    const int error = SSL_get_error(ssl_, result);
+    if (error == SSL_ERROR_WANT_READ) {
         return progress::more;
+    }
+    if (error == SSL_ERROR_WANT_CLIENT_HELLO_CB && most == effort::little) {
+        return progress::heavy;
     }
     auto why = take_error();
     if (const auto verified = SSL_get_verify_result(ssl_); verified != X509_V_OK) {
@@ -118,10 +130,17 @@ engine::progress engine::handshake(std::string_view received) {
 }
 
 // Key exchange and signature come before our Finished (RFC 8446, section 2; RFC 5246, section 7.3).
-bool engine::has_light_step() const noexcept {
+engine::step engine::next_step() const noexcept {
+    if (shared_->side() == role::client) {
+        return step::heavy;
+    }
     char some = 0;
-    return shared_->side() == role::server && SSL_get_verify_mode(ssl_) == SSL_VERIFY_NONE &&
-           SSL_get_finished(ssl_, &some, sizeof some) != 0;
+    if (SSL_get_finished(ssl_, &some, sizeof some) != 0) {
+        return SSL_get_verify_mode(ssl_) == SSL_VERIFY_NONE ? step::light : step::heavy;
+    }
+    const auto state = SSL_get_state(ssl_);
+    const bool waits_for_greeting = state == TLS_ST_BEFORE || state == TLS_ST_SR_CLNT_HELLO;
+    return waits_for_greeting && shared_->signs_quickly() ? step::depends : step::heavy;
 }
 
 engine::progress engine::finish() {

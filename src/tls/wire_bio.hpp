@@ -23,6 +23,10 @@ struct wire {
     // reads no further.
     unsigned messages_left = unlimited;
     static constexpr unsigned unlimited = std::numeric_limits<unsigned>::max();
+    // How long the last of those was that this call has read.
+    std::size_t message_size = 0;
+    // Stop at a greeting that asks for more than a quick key exchange?
+    bool only_quick = false;
 };
 
 // Reads from the `in` of its wire, and asks to be called again once that is empty, or no more is to

@@ -34,7 +34,12 @@ void greet(engine& e, std::string_view bytes) {
     auto is = progress::more;
     while (is == progress::more && !bytes.empty()) {
         const auto at_once = 1 + static_cast<unsigned char>(bytes.front()) % 97U;
-        is = e.handshake(bytes.substr(0, at_once));
+        const bool may_be_quick = e.next_step() == engine::step::depends;
+        is = e.handshake(bytes.substr(0, at_once),
+                         may_be_quick ? engine::effort::little : engine::effort::any);
+        if (is == progress::heavy) {
+            is = e.handshake({});
+        }
         bytes.remove_prefix(std::min<std::size_t>(at_once, bytes.size()));
         require(is != progress::done);
         (void)e.take_output();

@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace pgweir::net {
@@ -54,6 +55,9 @@ public:
     [[nodiscard]] timer_wheel& timers() noexcept { return timers_; }
     [[nodiscard]] buffer_pool& buffers() noexcept { return buffers_; }
     [[nodiscard]] const buffer_pool& buffers() const noexcept { return buffers_; }
+    // May a handler compute for some tenths of a millisecond now? Only the first who asks in a
+    // turn: whoever else is served by this loop does not wait for more than that.
+    [[nodiscard]] bool may_compute() noexcept { return std::exchange(may_compute_, false); }
     // Shared by all streams of this loop; what is in it dies with the handler call.
     [[nodiscard]] std::span<char> scratch() noexcept { return scratch_; }
     // The same for what is encrypted, on its way in or out, and for text that is about to be. Made
@@ -92,6 +96,7 @@ private:
     int epoll_ = -1;
     int wake_ = -1;
     base::time_point now_;
+    bool may_compute_ = true;
     timer_wheel timers_;
     buffer_pool buffers_;
     std::vector<char> scratch_storage_;

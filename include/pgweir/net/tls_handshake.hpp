@@ -11,8 +11,9 @@
 namespace pgweir::net {
 
 // Performs an engine's handshake. Its steps, a signature among them, take milliseconds of processor
-// time and run on background threads, but for those that are light; the socket stays with its
-// worker. Worker thread only; may be destroyed at any time.
+// time and run on background threads, but for those that are light, and one quick key exchange a
+// turn of the loop; the socket stays with its worker. Worker thread only; may be destroyed at any
+// time.
 class tls_handshake {
 public:
     // `wake` is called on the thread of `home` when advance() has something to do; it may destroy
@@ -43,7 +44,8 @@ private:
         std::string output;
         tls::engine::progress is = tls::engine::progress::more;
     };
-    static void take_step(work& w);
+    static void take_step(work& w, tls::engine::effort most);
+    [[nodiscard]] bool may_step_here() noexcept;
     outcome finish_step(channel& c);
     outcome begin_step();
     outcome fail(std::string why);

@@ -35,7 +35,7 @@ struct context_settings {
     version min_version = version::tls_1_2;
     version max_version = version::any;
     std::string ciphers{};  // up to TLS 1.2, as in openssl-ciphers(1); empty: OpenSSL's default
-    std::string cipher_suites{};  // TLS 1.3, likewise
+    std::string cipher_suites{};  // TLS 1.3, likewise, in a server with AES-128-GCM in front
     std::string groups{};  // for the key exchange, "X25519:prime256v1"; empty: OpenSSL's default
 
     auto operator<=>(const context_settings&) const = default;
@@ -71,6 +71,9 @@ public:
     }
     // Of our own certificate; see facts::server_end_point.
     [[nodiscard]] std::string_view end_point() const noexcept { return end_point_; }
+    // Does a signature with our own key take some hundredths of a millisecond? That of RSA takes
+    // half of one and more.
+    [[nodiscard]] bool signs_quickly() const noexcept { return signs_quickly_; }
 
 private:
     friend class engine;
@@ -80,6 +83,7 @@ private:
     ssl_ctx_st* ctx_ = nullptr;
     std::optional<std::chrono::system_clock::time_point> not_after_;
     std::string end_point_;
+    bool signs_quickly_ = false;
 };
 
 }  // namespace pgweir::tls

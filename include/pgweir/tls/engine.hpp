@@ -38,14 +38,23 @@ public:
         more,    // needs to receive more
         done,    // security() holds; what came behind the handshake is kept for decrypt()
         failed,  // error() says why; output may be an alert for the peer
+        heavy,   // took what was received, and has yet to compute
     };
-    // Takes the next bytes; none to begin with as a client. May take milliseconds of processor
-    // time. take_output() is to be sent afterwards, whatever came out. REQUIRES: not done or
-    // failed.
-    [[nodiscard]] progress handshake(std::string_view received);
-    // Will handshake() compute next to nothing, whatever is received? True of a server that has had
-    // its last word and verifies no certificate of the client's.
-    [[nodiscard]] bool has_light_step() const noexcept;
+    enum class effort : unsigned char {
+        any,     // up to milliseconds of processor time, with some keys many
+        little,  // some tenths of one
+    };
+    // Takes the next bytes; none to begin with as a client, and none after `heavy`, which only
+    // comes of `little`. take_output() is to be sent afterwards, whatever came out. REQUIRES: not
+    // done or failed; with `little`, that next_step() is not heavy.
+    [[nodiscard]] progress handshake(std::string_view received, effort most = effort::any);
+    // What the next handshake() takes, whatever is received.
+    enum class step : unsigned char {
+        light,    // next to nothing: a server has had its last word, and verifies no certificate
+        depends,  // on the client's greeting, where the server's own key is quick: `little` tells
+        heavy,
+    };
+    [[nodiscard]] step next_step() const noexcept;
     // What the engine itself has to say to the peer. Nearly always empty after the handshake.
     [[nodiscard]] std::string take_output();
     [[nodiscard]] bool has_output() const noexcept { return overflow_ != nullptr; }

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <future>
 #include <memory>
 #include <string>
@@ -44,10 +45,11 @@ protected:
         steps_.stop();
     }
 
-    // Begins as the server's side of it; `over` is the outcome.
-    void begin() {
+    // Begins as the server's side of it, in the same turn as `with`; `over` is the outcome.
+    void begin(const std::function<void()>& with = [] {}) {
         auto context = tls::must_load(tls::engine_pair::server_settings());
-        worker_.call([this, &context] {
+        worker_.call([this, &context, &with] {
+            with();
             handshake_ =
                 std::make_unique<tls_handshake>(std::make_unique<tls::engine>(std::move(context)),
                                                 steps_, worker_.loop, [this] { advance(); });
@@ -122,7 +124,7 @@ TEST_F(tls_handshake_test, may_be_given_up_before_a_step_is_taken) {
     std::promise<void> go_on;
     ASSERT_TRUE(steps_.submit([&go_on] { go_on.get_future().wait(); }));
     begin();
-    tls_peer peer{sockets_.peer};
+    tls_peer peer{sockets_.peer, tls::engine_pair::slow_client_settings()};
     (void)peer.step({});
     worker_.call([this] {
         handshake_.reset();
@@ -145,6 +147,14 @@ TEST_F(tls_handshake_test, takes_its_last_step_without_a_thread) {
     go_on.set_value();
 }
 
+TEST_F(tls_handshake_test, takes_a_step_that_is_heavy_on_a_thread) {
+    begin();
+    tls_peer peer{sockets_.peer, tls::engine_pair::slow_client_settings()};
+    EXPECT_EQ(peer.shake(), progress::done);
+    EXPECT_EQ(wait(), outcome::done);
+}
+
+// No thread takes anything here.
 class crowded_handshake_test : public tls_handshake_test {
 protected:
     crowded_handshake_test() : tls_handshake_test{0} {}
@@ -153,10 +163,26 @@ protected:
 // Nothing is wrong with the peer, so nobody may think worse of it.
 TEST_F(crowded_handshake_test, says_so_where_too_many_wait) {
     begin();
-    tls_peer peer{sockets_.peer};
+    tls_peer peer{sockets_.peer, tls::engine_pair::slow_client_settings()};
     (void)peer.step({});
     EXPECT_EQ(wait(), outcome::crowded);
     EXPECT_EQ(error_, "too many handshakes are waiting");
+}
+
+TEST_F(crowded_handshake_test, needs_no_thread_for_a_quick_one) {
+    begin();
+    tls_peer peer{sockets_.peer};
+    EXPECT_EQ(peer.shake(), progress::done);
+    EXPECT_EQ(wait(), outcome::done);
+}
+
+TEST_F(crowded_handshake_test, needs_a_thread_for_the_second_quick_one_of_a_turn) {
+    tls_peer peer{sockets_.peer};
+    (void)peer.step({});
+    worker_.call([] {});
+    worker_.call([this] { channel_->keep(channel_->receive().data); });
+    begin([this] { (void)worker_.loop.may_compute(); });
+    EXPECT_EQ(wait(), outcome::crowded);
 }
 
 // A channel after its handshake.

@@ -150,6 +150,15 @@ TEST(loop, keeps_the_order_of_each_of_many_threads) {
     EXPECT_EQ(worker.call([&out_of_order] { return out_of_order; }), 0);
 }
 
+TEST_F(loop_test, lets_one_handler_compute_in_a_turn) {
+    const auto ask_twice = [this] {
+        const bool first = worker_.loop.may_compute();
+        return std::pair(first, worker_.loop.may_compute());
+    };
+    EXPECT_EQ(worker_.call(ask_twice), std::pair(true, false));
+    EXPECT_EQ(worker_.call(ask_twice), std::pair(true, false));
+}
+
 TEST_F(loop_test, runs_tasks_that_were_posted_meanwhile_in_one_turn) {
     auto& c = connect();
     int turn = 0;

@@ -37,7 +37,7 @@ private:
     std::filesystem::path path_;
 };
 
-enum class key_kind { p256, ed25519 };
+enum class key_kind { p256, p384, ed25519, rsa };
 
 // Files of a certificate and its key.
 struct identity {
@@ -64,6 +64,13 @@ public:
             make({.common_name = name, .key = kind, .may_sign = true}, key_.get(), nullptr);
         write_certificate(file(), certificate_.get());
     }
+    // One that `parent` vouches for, who must live as long.
+    authority(const std::string& name, authority& parent)
+        : key_{make_key(key_kind::p256)},
+          certificate_{parent.make(
+              {.common_name = name, .may_sign = true}, key_.get(), parent.certificate_.get())} {
+        write_certificate(file(), certificate_.get());
+    }
     [[nodiscard]] std::string file() const { return folder_ / "ca.crt"; }
 
     [[nodiscard]] identity issue(const claim& c) {
@@ -78,8 +85,13 @@ public:
     [[nodiscard]] std::string path(const std::string& name) const { return folder_ / name; }
 
     static key_ptr make_key(key_kind kind) {
-        return key_ptr{kind == key_kind::p256 ? EVP_EC_gen("P-256")
-                                              : EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")};
+        switch (kind) {
+            case key_kind::p256: return key_ptr{EVP_EC_gen("P-256")};
+            case key_kind::p384: return key_ptr{EVP_EC_gen("P-384")};
+            case key_kind::rsa: return key_ptr{EVP_RSA_gen(2048)};
+            case key_kind::ed25519: break;
+        }
+        return key_ptr{EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519")};
     }
     static void write_key(const std::string& path, EVP_PKEY* key) {
         with_file(path, [&](std::FILE* f) {

@@ -34,6 +34,17 @@ struct engine_pair {
             home().issue({.common_name = "localhost", .alternative_names = "DNS:localhost"});
         return {.side = role::server, .certificate = own.certificate, .key = own.key};
     }
+    static context_settings server_settings(key_kind key) {
+        const auto own = home().issue(
+            {.common_name = "localhost", .alternative_names = "DNS:localhost", .key = key});
+        return {.side = role::server, .certificate = own.certificate, .key = own.key};
+    }
+    // Of one who asks for an exchange that takes its time.
+    static context_settings slow_client_settings() {
+        auto slow = client_settings();
+        slow.groups = "P-384";
+        return slow;
+    }
     static context_settings client_settings() {
         return {.side = role::client, .peer = verification::required, .ca = home().file()};
     }
@@ -47,6 +58,10 @@ struct engine_pair {
     // failed. What both say in the end.
     std::pair<progress, progress> shake(std::size_t at_once = 1 << 20) {
         to_server += step(client, client_is, {});
+        return carry(at_once);
+    }
+    // The same from where they are.
+    std::pair<progress, progress> carry(std::size_t at_once = 1 << 20) {
         while (!to_server.empty() || !to_client.empty()) {
             pass(to_server, server, server_is, to_client, at_once);
             pass(to_client, client, client_is, to_server, at_once);

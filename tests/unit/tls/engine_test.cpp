@@ -65,39 +65,246 @@ TEST(engine, speaks_tls_1_2_with_whoever_speaks_nothing_newer) {
     EXPECT_EQ(pair->server.security().version, "TLSv1.2");
 }
 
-// Of the server's part only the client's Finished is left to be looked at.
-bool is_light_behind_first_answer(const context_settings& server, const context_settings& client) {
+// What is left for the server once it has answered the client's greeting.
+engine::step step_behind_first_answer(const context_settings& server,
+                                      const context_settings& client) {
     engine_pair pair{server, client};
     (void)pair.client.handshake({});
     (void)pair.server.handshake(pair.client.take_output());
-    return pair.server.has_light_step();
-}
-
-TEST(engine, has_no_light_step_to_begin_with) {
-    EXPECT_FALSE(engine_pair{}.server.has_light_step());
+    return pair.server.next_step();
 }
 
 TEST(engine, has_a_light_step_left_once_it_has_answered) {
-    EXPECT_TRUE(is_light_behind_first_answer(engine_pair::server_settings(),
-                                             engine_pair::client_settings()));
+    EXPECT_EQ(
+        step_behind_first_answer(engine_pair::server_settings(), engine_pair::client_settings()),
+        engine::step::light);
 }
 
 TEST(engine, has_no_light_step_where_the_client_chooses_another_group) {
     auto server = engine_pair::server_settings();
     server.groups = "P-384";  // so that the client has to begin again
-    EXPECT_FALSE(is_light_behind_first_answer(server, engine_pair::client_settings()));
+    EXPECT_NE(step_behind_first_answer(server, engine_pair::client_settings()),
+              engine::step::light);
 }
 
-TEST(engine, has_no_light_step_where_the_secret_is_still_to_be_agreed_upon) {
-    EXPECT_FALSE(is_light_behind_first_answer(
-        engine_pair::server_settings(), limited(engine_pair::client_settings(), version::tls_1_2)));
+TEST(engine, has_a_heavy_step_where_the_secret_is_still_to_be_agreed_upon) {
+    EXPECT_EQ(step_behind_first_answer(engine_pair::server_settings(),
+                                       limited(engine_pair::client_settings(), version::tls_1_2)),
+              engine::step::heavy);
 }
 
-TEST(engine, has_no_light_step_where_it_verifies_the_client) {
+TEST(engine, has_a_heavy_step_where_it_verifies_the_client) {
     auto server = engine_pair::server_settings();
     server.peer = verification::if_given;
     server.ca = engine_pair::home().file();
-    EXPECT_FALSE(is_light_behind_first_answer(server, engine_pair::client_settings()));
+    EXPECT_EQ(step_behind_first_answer(server, engine_pair::client_settings()),
+              engine::step::heavy);
+}
+
+// --- the first step, with little effort
+
+engine::step first_step_with(key_kind key) {
+    return engine_pair{engine_pair::server_settings(key)}.server.next_step();
+}
+
+TEST(engine, cannot_tell_the_first_step_of_a_quick_key) {
+    EXPECT_EQ(first_step_with(key_kind::p256), engine::step::depends);
+    EXPECT_EQ(first_step_with(key_kind::ed25519), engine::step::depends);
+}
+
+TEST(engine, has_a_heavy_first_step_where_signing_is_slow) {
+    EXPECT_EQ(first_step_with(key_kind::rsa), engine::step::heavy);
+    EXPECT_EQ(first_step_with(key_kind::p384), engine::step::heavy);
+}
+
+TEST(engine, has_a_heavy_first_step_as_a_client) {
+    EXPECT_EQ(engine_pair{}.client.next_step(), engine::step::heavy);
+}
+
+// The server's part of a handshake whose first step it takes with little effort, in one piece or
+// not: what that said, and what both say in the end.
+struct easy_start {
+    progress first = progress::more;
+    std::pair<progress, progress> end;
+};
+easy_start started_with_little(const context_settings& server,
+                               const context_settings& client,
+                               std::string_view behind_greeting = {}) {
+    engine_pair pair{server, client};
+    pair.client_is = pair.client.handshake({});
+    const auto greeting = pair.client.take_output() + std::string{behind_greeting};
+    easy_start seen;
+    seen.first = pair.server.handshake(greeting, engine::effort::little);
+    pair.to_client = pair.server.take_output();
+    if (seen.first == progress::heavy) {
+        EXPECT_EQ(pair.to_client, "");
+        pair.server_is = pair.server.handshake({});
+        pair.to_client = pair.server.take_output();
+    } else {
+        pair.server_is = seen.first;
+    }
+    seen.end = pair.carry();
+    return seen;
+}
+constexpr auto both_done = std::pair(progress::done, progress::done);
+
+TEST(engine, takes_a_quick_greeting_with_little_effort) {
+    const auto seen =
+        started_with_little(engine_pair::server_settings(), engine_pair::client_settings());
+    EXPECT_EQ(seen.first, progress::more);
+    EXPECT_EQ(seen.end, both_done);
+}
+
+TEST(engine, goes_on_later_with_a_greeting_that_asks_for_more) {
+    const auto seen =
+        started_with_little(engine_pair::server_settings(), engine_pair::slow_client_settings());
+    EXPECT_EQ(seen.first, progress::heavy);
+    EXPECT_EQ(seen.end, both_done);
+}
+
+TEST(engine, goes_on_later_where_the_group_would_be_chosen_afterwards) {
+    const auto seen = started_with_little(
+        engine_pair::server_settings(), limited(engine_pair::client_settings(), version::tls_1_2));
+    EXPECT_EQ(seen.first, progress::heavy);
+    EXPECT_EQ(seen.end, both_done);
+}
+
+TEST(engine, goes_on_later_where_the_server_speaks_nothing_newer) {
+    const auto seen = started_with_little(limited(engine_pair::server_settings(), version::tls_1_2),
+                                          engine_pair::client_settings());
+    EXPECT_EQ(seen.first, progress::heavy);
+    EXPECT_EQ(seen.end, both_done);
+}
+
+TEST(engine, keeps_what_stands_behind_a_greeting_for_later) {
+    // A ChangeCipherSpec, which means nothing any more (RFC 8446, section 5).
+    const auto seen =
+        started_with_little(engine_pair::server_settings(), engine_pair::slow_client_settings(),
+                            std::string_view{"\x14\3\3\0\1\1", 6});
+    EXPECT_EQ(seen.first, progress::heavy);
+    EXPECT_EQ(seen.end, both_done);
+}
+
+// A server that has none of the client's first shares, and asks for another greeting.
+context_settings asking_server() {
+    auto settings = engine_pair::server_settings();
+    settings.groups = "P-384";
+    return settings;
+}
+
+TEST(engine, asks_for_another_greeting_with_little_effort) {
+    engine_pair pair{asking_server()};
+    (void)pair.client.handshake({});
+    EXPECT_EQ(pair.server.handshake(pair.client.take_output(), engine::effort::little),
+              progress::more);
+    EXPECT_TRUE(pair.server.has_output());
+    EXPECT_EQ(pair.server.next_step(), engine::step::heavy);
+}
+
+TEST(engine, weighs_a_second_greeting_that_came_with_the_first) {
+    engine_pair pair{asking_server()};
+    (void)pair.client.handshake({});
+    auto greetings = pair.client.take_output();
+    (void)pair.server.handshake(greetings);
+    (void)pair.client.handshake(pair.server.take_output());
+    greetings += pair.client.take_output();
+    engine another{pair.server.shared()};
+    EXPECT_EQ(another.handshake(greetings, engine::effort::little), progress::heavy);
+    EXPECT_NE(another.take_output(), "");
+    EXPECT_EQ(another.handshake({}), progress::more);
+}
+
+// Adds to the big-endian number of `size` bytes at `at`.
+void grow(std::string& bytes, std::size_t at, std::size_t size, std::size_t by) {
+    for (std::size_t i = at + size; i-- > at && by != 0; by >>= 8U) {
+        by += static_cast<unsigned char>(bytes[i]);
+        bytes[i] = static_cast<char>(by & 0xffU);
+    }
+}
+
+// A greeting (RFC 8446, section 4.1.2) with one extension more, which nobody knows, of `size`
+// bytes.
+std::string with_extension(std::string greeting, std::size_t size) {
+    std::size_t at = 5 + 4 + 2 + 32;  // the record's header, the message's, version, random
+    const auto skip = [&](std::size_t size_of_size) {
+        std::size_t length = 0;
+        for (std::size_t i = 0; i < size_of_size; ++i) {
+            length = length << 8U | static_cast<unsigned char>(greeting[at + i]);
+        }
+        at += size_of_size + length;
+    };
+    skip(1);  // session
+    skip(2);  // suites
+    skip(1);  // compression
+    std::string more{"\xfa\xfa\0\0", 4};
+    grow(more, 2, 2, size);
+    more.append(size, 'x');
+    for (const auto& [where, width] :
+         {std::pair{std::size_t{3}, std::size_t{2}}, {6, 3}, {at, 2}}) {
+        grow(greeting, where, width, more.size());
+    }
+    return greeting + more;
+}
+
+progress with_little_effort(std::size_t size_of_extension) {
+    engine_pair pair;
+    (void)pair.client.handshake({});
+    return pair.server.handshake(with_extension(pair.client.take_output(), size_of_extension),
+                                 engine::effort::little);
+}
+
+TEST(engine, goes_on_later_with_a_greeting_that_is_very_long) {
+    EXPECT_EQ(with_little_effort(100), progress::more);
+    EXPECT_EQ(with_little_effort(3000), progress::heavy);
+}
+
+TEST(engine, refuses_what_is_no_tls_with_little_effort_too) {
+    engine_pair pair;
+    EXPECT_EQ(pair.server.handshake("GET / HTTP/1.1\r\n\r\n", engine::effort::little),
+              progress::failed);
+}
+
+// --- the handshake going wrong
+
+TEST(engine, chooses_the_cheapest_suite_where_nothing_is_said) {
+    EXPECT_EQ(connected()->server.security().cipher, "TLS_AES_128_GCM_SHA256");
+}
+
+TEST(engine, chooses_the_suite_that_it_is_told_to_choose) {
+    auto server = engine_pair::server_settings();
+    server.cipher_suites = "TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256";
+    EXPECT_EQ(connected(server)->server.security().cipher, "TLS_AES_256_GCM_SHA384");
+}
+
+TEST(engine, chooses_another_suite_where_the_client_has_no_cheaper_one) {
+    auto client = engine_pair::client_settings();
+    client.cipher_suites = "TLS_AES_256_GCM_SHA384";
+    EXPECT_EQ(connected(engine_pair::server_settings(), client)->server.security().cipher,
+              "TLS_AES_256_GCM_SHA384");
+}
+
+// --- its own certificate
+
+TEST(engine, completes_its_chain_from_those_whom_it_trusts) {
+    authority between{"Example Intermediate", engine_pair::home()};
+    const auto own =
+        between.issue({.common_name = "localhost", .alternative_names = "DNS:localhost"});
+    const context_settings server{.side = role::server,
+                                  .peer = verification::if_given,
+                                  .certificate = own.certificate,
+                                  .key = own.key,
+                                  .ca = between.file()};
+    EXPECT_EQ(connected(server)->client.error(), "");
+}
+
+TEST(engine, fails_at_a_chain_that_it_cannot_complete) {
+    authority between{"Example Intermediate", engine_pair::home()};
+    const auto own =
+        between.issue({.common_name = "localhost", .alternative_names = "DNS:localhost"});
+    const context_settings server{
+        .side = role::server, .certificate = own.certificate, .key = own.key};
+    engine_pair pair{server};
+    EXPECT_EQ(pair.shake().second, progress::failed);
 }
 
 TEST(engine, refuses_a_version_below_its_minimum) {
