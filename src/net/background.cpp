@@ -64,6 +64,7 @@ void background::stop() {
         t.join();
     }
     threads_.clear();
+    unfinished_ -= queue_.size();
     queue_.clear();
 }
 
@@ -74,6 +75,7 @@ bool background::submit(task t) {
             return false;
         }
         queue_.push_back(std::move(t));
+        ++unfinished_;
     }
     wake_.notify_one();
     return true;
@@ -97,6 +99,7 @@ void background::serve(priority p) {
         } catch (const std::exception& e) {
             PGWEIR_LOG(err, "a background task was given up: {}", e.what());
         }
+        --unfinished_;
         lock.lock();
     }
 }

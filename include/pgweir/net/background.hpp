@@ -3,7 +3,9 @@
 
 #include "pgweir/net/task.hpp"
 
+#include <atomic>
 #include <condition_variable>
+#include <cstddef>
 #include <deque>
 #include <mutex>
 #include <thread>
@@ -27,6 +29,8 @@ public:
     // False when the queue is full: the caller must fail its request, not wait. What the task
     // throws is logged.
     [[nodiscard]] bool submit(task t);
+    // Is there nothing that waits or is under way? Any thread; true a moment ago, at least.
+    [[nodiscard]] bool is_idle() const noexcept { return unfinished_.load() == 0; }
     // Drops what has not begun, waits for what has; submit() refuses from now on. Needed before
     // those die whom results are posted to.
     void stop();
@@ -38,6 +42,7 @@ private:
     std::mutex mutex_;
     std::condition_variable wake_;
     std::deque<task> queue_;
+    std::atomic<std::size_t> unfinished_ = 0;
     bool stopping_ = false;
     std::vector<std::thread> threads_;
 };

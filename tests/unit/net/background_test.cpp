@@ -60,6 +60,25 @@ TEST(background, is_as_important_as_others_where_its_priority_is_normal) {
     EXPECT_EQ(niceness_in(b), ::getpriority(PRIO_PROCESS, 0));
 }
 
+TEST(background, is_idle_until_it_has_something_to_do_and_afterwards) {
+    blocker busy;
+    background b{1, 8};
+    EXPECT_TRUE(b.is_idle());
+    busy.occupy(b);
+    EXPECT_FALSE(b.is_idle());
+    busy.go_on.set_value();
+    b.stop();
+    EXPECT_TRUE(b.is_idle());
+}
+
+TEST(background, is_idle_once_what_waited_was_dropped) {
+    background b{0, 8};
+    ASSERT_TRUE(b.submit([] {}));
+    EXPECT_FALSE(b.is_idle());
+    b.stop();
+    EXPECT_TRUE(b.is_idle());
+}
+
 TEST(background, goes_on_when_a_task_throws) {
     background b{1, 8};
     std::promise<void> next;

@@ -185,6 +185,30 @@ TEST_F(crowded_handshake_test, needs_a_thread_for_the_second_quick_one_of_a_turn
     EXPECT_EQ(wait(), outcome::crowded);
 }
 
+// One thread, which takes its time, and room for one more step.
+class busy_handshake_test : public tls_handshake_test {
+protected:
+    busy_handshake_test() : tls_handshake_test{1} {
+        std::promise<void> begun;
+        EXPECT_TRUE(steps_.submit([this, &begun] {
+            begun.set_value();
+            go_on_.get_future().wait();
+        }));
+        begun.get_future().wait();
+    }
+    ~busy_handshake_test() override { go_on_.set_value(); }
+
+    std::promise<void> go_on_;
+};
+
+TEST_F(busy_handshake_test, keeps_the_order_of_quick_ones_where_others_wait) {
+    ASSERT_TRUE(steps_.submit([] {}));
+    begin();
+    tls_peer peer{sockets_.peer};
+    (void)peer.step({});
+    EXPECT_EQ(wait(), outcome::crowded);
+}
+
 // A channel after its handshake.
 class channel_tls_test : public tls_handshake_test {
 protected:
