@@ -332,6 +332,27 @@ def test_a_second_request_within_tls_is_no_startup_packet(weir, authority):
         assert wire.fields(spoken(sock).drain()[0])["C"] == "0A000"
 
 
+@pytest.fixture
+def strict(weir, authority):
+    """A client that takes an end of the connection for a mistake unless TLS has told it."""
+    with trusting(authority).wrap_socket(asked(weir), server_hostname="localhost",
+                                         suppress_ragged_eofs=False) as sock:
+        yield spoken(sock)
+
+
+def test_a_client_that_is_refused_is_told_that_nothing_more_comes(strict):
+    strict.login("app", "shop", "wrong")
+    assert strict.login_error["C"] == "28P01"
+    assert strict.sock.recv(1) == b""
+
+
+def test_a_client_that_says_terminate_is_told_nothing_more(strict):
+    strict.login("app", "shop", PASSWORD)
+    strict.send(wire.message("X", b""))
+    with pytest.raises(ssl.SSLEOFError):
+        strict.sock.recv(1)
+
+
 def shake_hands(sock, authority, send):
     """A handshake whose bytes `send(bytes)` sends; the TLS object, and what it has to say last."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
