@@ -3,9 +3,9 @@
 
 #include "tls/wire_bio.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
-#include <cstring>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -13,9 +13,8 @@
 namespace pgweir::tls {
 namespace {
 
-// RFC 8446, section 4.2.7.
-constexpr unsigned group_p256 = 0x0017;
-constexpr unsigned group_x25519 = 0x001d;
+// P-256 and X25519 (RFC 8446, section 4.2.7).
+constexpr std::array quick_groups{0x0017U, 0x001dU};
 
 // Takes fields from the front of bytes that may end anywhere.
 class fields {
@@ -88,7 +87,8 @@ bool has_only_quick_shares(SSL* ssl) noexcept {
     }
     while (!shares->is_empty()) {
         const auto group = shares->number(2);
-        if ((group != group_p256 && group != group_x25519) || !shares->vector(2)) {
+        const bool is_one = group && std::ranges::find(quick_groups, *group) != quick_groups.end();
+        if (!is_one || !shares->vector(2)) {
             return false;
         }
     }
