@@ -92,6 +92,11 @@ engine::progress engine::fail(std::string why) {
     return progress::failed;
 }
 
+// What OpenSSL is to be given: what was received, and what was kept in front of it.
+std::string_view engine::behind_rest(std::string_view received) {
+    return tail_ == nullptr ? received : *tail_ += received;
+}
+
 // What OpenSSL has not asked for yet; may be a part of what is kept already.
 void engine::keep_rest(std::string_view rest) {
     if (rest.empty()) {
@@ -104,11 +109,9 @@ void engine::keep_rest(std::string_view rest) {
 }
 
 engine::progress engine::handshake(std::string_view received, effort most) {
-    if (tail_ != nullptr) {
-        *tail_ += received;
-    }
+    received = behind_rest(received);
     call c{*this};
-    c.on.in = tail_ != nullptr ? std::string_view{*tail_} : received;
+    c.on.in = received;
     c.on.only_quick = most == effort::little;
     const int result = SSL_do_handshake(ssl_);
     keep_rest(c.on.in);
@@ -213,11 +216,9 @@ engine::plain engine::decrypt(std::string_view received, std::span<char> into) {
     if (condition_ != condition::open) {
         return {0, condition_};
     }
-    if (tail_ != nullptr) {
-        *tail_ += received;
-    }
+    received = behind_rest(received);
     call c{*this};
-    c.on.in = tail_ != nullptr ? std::string_view{*tail_} : received;
+    c.on.in = received;
     c.on.messages_left = most_messages;
     plain p;
     while (p.size < into.size()) {

@@ -9,8 +9,9 @@
 namespace pgweir::auth {
 
 // How a login of somebody who does not exist has to look. Whoever probes for names would know one
-// that exists by a salt, an iteration count or a method that no other has.
-struct alignas(8) likeness {                    // so that an atomic one needs no lock
+// that exists by a salt, an iteration count or a method that no other has. Aligned so that an
+// atomic one needs no lock.
+struct alignas(8) likeness {
     int iterations = default_scram_iterations;  // of SCRAM
     bool scram = false;  // method md5 asks for SCRAM, as it does of users with such a verifier
     friend bool operator==(const likeness&, const likeness&) = default;

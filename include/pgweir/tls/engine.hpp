@@ -111,6 +111,7 @@ private:
     progress fail(std::string why);
     progress finish();
     [[nodiscard]] std::string why_unexpected();
+    [[nodiscard]] std::string_view behind_rest(std::string_view received);
     void keep_rest(std::string_view rest);
 
     const context_ptr shared_;

@@ -1,6 +1,7 @@
 // Work that runs elsewhere, and how much of it may wait.
 #include "pgweir/net/background.hpp"
 
+#include "net/blocker.hpp"
 #include "net/sockets.hpp"
 
 #include <gtest/gtest.h>
@@ -15,20 +16,6 @@
 
 namespace pgweir::net {
 namespace {
-
-// Keeps one thread of a background busy until it is let go.
-struct blocker {
-    std::promise<void> begun;
-    std::promise<void> go_on;
-
-    void occupy(background& b) {
-        ASSERT_TRUE(b.submit([this] {
-            begun.set_value();
-            go_on.get_future().wait();
-        }));
-        begun.get_future().wait();
-    }
-};
 
 TEST(background, runs_on_another_thread) {
     background b{1, 8};

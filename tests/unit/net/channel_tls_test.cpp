@@ -1,4 +1,5 @@
 // The same channel with TLS: records, not bytes, come and go, and none is forgotten.
+#include "net/blocker.hpp"
 #include "net/sockets.hpp"
 #include "net/tls_peer.hpp"
 #include "pgweir/net/channel.hpp"
@@ -188,17 +189,13 @@ TEST_F(crowded_handshake_test, needs_a_thread_for_the_second_quick_one_of_a_turn
 // One thread, which takes its time, and room for one more step.
 class busy_handshake_test : public tls_handshake_test {
 protected:
-    busy_handshake_test() : tls_handshake_test{1} {
-        std::promise<void> begun;
-        EXPECT_TRUE(steps_.submit([this, &begun] {
-            begun.set_value();
-            go_on_.get_future().wait();
-        }));
-        begun.get_future().wait();
+    busy_handshake_test() : tls_handshake_test{1} { busy_.occupy(steps_); }
+    ~busy_handshake_test() override {
+        busy_.go_on.set_value();
+        steps_.stop();  // the thread has no use for `busy_` any more
     }
-    ~busy_handshake_test() override { go_on_.set_value(); }
 
-    std::promise<void> go_on_;
+    blocker busy_;
 };
 
 TEST_F(busy_handshake_test, keeps_the_order_of_quick_ones_where_others_wait) {

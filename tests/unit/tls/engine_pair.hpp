@@ -30,9 +30,8 @@ struct engine_pair {
         return one;
     }
     static context_settings server_settings() {
-        static const identity own =
-            home().issue({.common_name = "localhost", .alternative_names = "DNS:localhost"});
-        return {.side = role::server, .certificate = own.certificate, .key = own.key};
+        static const auto usual = server_settings(key_kind::p256);
+        return usual;
     }
     static context_settings server_settings(key_kind key) {
         const auto own = home().issue(

@@ -264,7 +264,7 @@ TEST(engine, refuses_what_is_no_tls_with_little_effort_too) {
               progress::failed);
 }
 
-// --- the handshake going wrong
+// --- the suite
 
 TEST(engine, chooses_the_cheapest_suite_where_nothing_is_said) {
     EXPECT_EQ(connected()->server.security().cipher, "TLS_AES_128_GCM_SHA256");
@@ -306,6 +306,8 @@ TEST(engine, fails_at_a_chain_that_it_cannot_complete) {
     engine_pair pair{server};
     EXPECT_EQ(pair.shake().second, progress::failed);
 }
+
+// --- the handshake going wrong
 
 TEST(engine, refuses_a_version_below_its_minimum) {
     auto settings = engine_pair::server_settings();
