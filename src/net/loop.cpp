@@ -73,7 +73,7 @@ loop::~loop() {
 
 void loop::add(stream& s, int fd, std::uint32_t interest) {
     epoll_event e{};
-    e.events = interest | EPOLLET;
+    e.events = interest;
     e.data.ptr = &s;
     checked(::epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &e), "epoll_ctl");
 }
@@ -180,6 +180,7 @@ void loop::run() {
     while (!stopping_.load(std::memory_order_relaxed)) {
         wait();
         may_compute_ = true;
+        ++turn_;
         bool woken = false;
         for (event_at_ = 0; event_at_ < event_count_;) {
             const auto [s, events] = events_[static_cast<std::size_t>(event_at_)];

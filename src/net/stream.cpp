@@ -18,10 +18,10 @@ namespace {
 std::uint32_t interest_of(stream::origin from) noexcept {
     switch (from) {
         case stream::origin::accepted: break;
-        case stream::origin::connecting: return EPOLLIN | EPOLLRDHUP | EPOLLOUT;
+        case stream::origin::connecting: return EPOLLIN | EPOLLRDHUP | EPOLLOUT | EPOLLET;
         case stream::origin::listening: return EPOLLIN | EPOLLEXCLUSIVE;
     }
-    return EPOLLIN | EPOLLRDHUP;
+    return EPOLLIN | EPOLLRDHUP | EPOLLET;
 }
 
 }  // namespace

@@ -44,11 +44,15 @@ protocol::error_fields unencrypted_data(bool is_ssl) noexcept {
 
 }  // namespace
 
-void client::begin(worker& home, net::descriptor fd, admission::ticket in_login) {
+void client::begin(worker& home,
+                   net::descriptor fd,
+                   const net::address& peer,
+                   admission::ticket in_login) {
     try {
         auto made =
             std::unique_ptr<client>{new client{home, std::move(fd), client_count{home.load}}};
         made->login_->place = std::move(in_login);
+        made->login_->is_local = peer.is_unix();
         made.release()->enter(phase::startup);
     } catch (const std::exception& e) {
         PGWEIR_LOG(err, "cannot serve a new client: {}", e.what());
@@ -61,6 +65,7 @@ void client::resume(worker& home, arrival a) {
         auto made =
             std::unique_ptr<client>{new client{home, std::move(a.fd), std::move(a.in_load)}};
         made->login_->place = std::move(a.in_login);
+        made->login_->is_local = a.is_local;
         made->login_->since = a.since;
         made->channel_.secure(std::move(a.tls));
         made->channel_.keep(a.unread);
@@ -172,14 +177,10 @@ void client::on_encryption_request(bool is_ssl) {
 
 // --- TLS
 
-bool client::comes_by_unix_socket() const {
-    return net::local_of(channel_.stream().fd()).host == "unix";
-}
-
 // What this connection may still be secured with; null: nothing.
 tls::context_ptr client::offered_tls() const {
     auto context = home_.all().pools.tls.for_clients();
-    return context == nullptr || channel_.is_secure() || comes_by_unix_socket() ? nullptr : context;
+    return context == nullptr || channel_.is_secure() || login_->is_local ? nullptr : context;
 }
 
 // Bytes that are kept are its first ones.
@@ -233,7 +234,7 @@ void client::on_secured() {
 // is not, and has been refused.
 bool client::refuse_plain_text() {
     const auto mode = home_.snapshot().client_tls.mode;
-    if (mode < config::tls_mode::require || channel_.is_secure() || comes_by_unix_socket()) {
+    if (mode < config::tls_mode::require || channel_.is_secure() || login_->is_local) {
         return false;
     }
     const auto& startup = login_->startup;
@@ -316,6 +317,7 @@ bool client::move_home(protocol::startup_message& m) {
     a.tls = channel_.take_tls();
     a.in_login = std::move(login_->place);
     a.in_load = std::move(in_load_);
+    a.is_local = login_->is_local;
     a.since = login_->since;
     a.fd = net::descriptor{channel_.stream().detach()};
     die();
@@ -396,7 +398,7 @@ auth::channel_binding client::channel_binding() const {
     // Nobody sits in the middle of a unix socket, or passes on the proof of a certificate's key.
     const auto* rule = login_->rule;
     const bool is_proved = rule != nullptr && rule->method == auth::hba_method::cert;
-    if (out.policy == auth::binding_policy::require && (is_proved || comes_by_unix_socket())) {
+    if (out.policy == auth::binding_policy::require && (is_proved || login_->is_local)) {
         out.policy = auth::binding_policy::prefer;
     }
     return out;

@@ -29,7 +29,8 @@ struct client::login {
     std::optional<config::lookup_place> looked_up_at;  // where that is, or is being, looked for
     pool::key_ring::interest identity;                 // until the client is at its gate
     config::access_target target = config::access_target::primary;
-    std::string out;  // complete messages that may wait for the next write
+    std::string out;        // complete messages that may wait for the next write
+    bool is_local = false;  // it comes by the unix socket
     bool ssl_answered = false;
     bool gssenc_answered = false;
     bool is_direct = false;   // it began with the handshake itself, without an SSLRequest

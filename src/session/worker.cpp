@@ -115,7 +115,7 @@ void worker::listen(net::descriptor socket) {
         acceptors_.push_back(std::make_unique<net::acceptor>(
             loop_, std::move(owned), [this](net::descriptor client, const net::address& peer) {
                 if (auto ticket = all_.logins.admit(origin_of(peer), loop_.now())) {
-                    client::begin(*this, std::move(client), std::move(ticket));
+                    client::begin(*this, std::move(client), peer, std::move(ticket));
                 }
             }));
     });

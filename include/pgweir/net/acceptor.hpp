@@ -5,6 +5,7 @@
 #include "pgweir/net/descriptor.hpp"
 #include "pgweir/net/loop.hpp"
 
+#include <cstdint>
 #include <functional>
 
 namespace pgweir::net {
@@ -25,12 +26,17 @@ public:
 
 private:
     void on_io() override { accept_some(); }
-    void on_timer() override { accept_some(); }
+    void on_timer() override { listen(); }
     void accept_some();
+    void listen();
     void pause(int error);
 
     loop& loop_;
+    descriptor resting_;  // the socket, while it pauses; and once it listens no more
     stream socket_;
+    // How many to take in one call: to see that nobody is left costs as much as to take one.
+    int wanted_ = 1;
+    std::uint64_t next_turn_ = 0;
     const receiver on_client_;
     base::time_point complained_ = base::no_time;
 };

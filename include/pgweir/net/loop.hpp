@@ -9,6 +9,7 @@
 
 #include <array>
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -24,7 +25,8 @@ public:
 };
 
 // Sockets are registered once, edge-triggered, and once more when a send was too much for one: no
-// system call arms or pauses anything afterwards. Streams remember what they may still do.
+// system call arms or pauses anything afterwards. Streams remember what they may still do. Only
+// those that listen are level-triggered, and are registered again after a pause.
 //
 // Everything but post() and stop() belongs to the thread in run(). Owned by the worker; outlives
 // all streams, timers and buffers that use it.
@@ -50,6 +52,8 @@ public:
 
     // The time at which this turn's events were received: no clock call a message.
     [[nodiscard]] base::time_point now() const noexcept { return now_; }
+    // Counts turns: which of them this is.
+    [[nodiscard]] std::uint64_t turn() const noexcept { return turn_; }
     // The time by the clock, where that of the turn is too old.
     [[nodiscard]] base::time_point read_clock() const noexcept { return clock_(); }
     [[nodiscard]] timer_wheel& timers() noexcept { return timers_; }
@@ -97,6 +101,7 @@ private:
     int wake_ = -1;
     base::time_point now_;
     bool may_compute_ = true;
+    std::uint64_t turn_ = 0;
     timer_wheel timers_;
     buffer_pool buffers_;
     std::vector<char> scratch_storage_;

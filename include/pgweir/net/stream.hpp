@@ -31,7 +31,8 @@ struct io_result {
 
 // Owns its descriptor. Plain TCP or unix sockets; worker thread only. The handler must outlive the
 // attachment. Edge-triggered: after would_block the loop tells when to try again; until then
-// readable() or writable() is false and trying is pointless.
+// readable() or writable() is false and trying is pointless. Only a listening one is told of again
+// and again, as long as a client waits there.
 class stream : public boost::intrusive::list_base_hook<
                    boost::intrusive::link_mode<boost::intrusive::auto_unlink>> {
 public:

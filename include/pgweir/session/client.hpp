@@ -3,6 +3,7 @@
 
 #include "pgweir/auth/client_login.hpp"
 #include "pgweir/config/lookup_place.hpp"
+#include "pgweir/net/address.hpp"
 #include "pgweir/net/channel.hpp"
 #include "pgweir/pool/gate.hpp"
 #include "pgweir/protocol/batch_refusal.hpp"
@@ -45,7 +46,10 @@ public:
     };
 
     // A new connection, not yet read from.
-    static void begin(worker& home, net::descriptor fd, admission::ticket in_login);
+    static void begin(worker& home,
+                      net::descriptor fd,
+                      const net::address& peer,
+                      admission::ticket in_login);
     // One that another worker, or this, has read the startup packet of.
     static void resume(worker& home, arrival a);
     ~client() override;
@@ -93,7 +97,6 @@ private:
     void read_startup();
     void on_startup(protocol::startup_packet packet);
     void on_encryption_request(bool is_ssl);
-    [[nodiscard]] bool comes_by_unix_socket() const;
     [[nodiscard]] tls::context_ptr offered_tls() const;
     void begin_tls(tls::context_ptr context);
     void pump_handshake();

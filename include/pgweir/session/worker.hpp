@@ -104,6 +104,7 @@ struct arrival {
     std::string unread;                // bytes that came behind the startup packet
     admission::ticket in_login;
     client_count in_load;    // of the worker that it goes to
+    bool is_local = false;   // it comes by the unix socket
     base::time_point since;  // when the connection came
 };
 

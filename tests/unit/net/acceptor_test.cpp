@@ -1,6 +1,7 @@
 // Accepting: crowds, several loops at one socket, and running out of descriptors.
 #include "pgweir/net/acceptor.hpp"
 
+#include "net/blocker.hpp"
 #include "net/no_descriptors.hpp"
 #include "net/sockets.hpp"
 
@@ -9,6 +10,7 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <fcntl.h>
 #include <filesystem>
@@ -18,6 +20,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace pgweir::net {
@@ -48,6 +51,7 @@ protected:
                 taker = std::make_unique<acceptor>(loop.loop, std::move(socket),
                                                    [this](descriptor client, const address&) {
                                                        clients.push_back(std::move(client));
+                                                       count_turn();
                                                        ++count;
                                                        if (is_clumsy) {
                                                            throw std::runtime_error{"dropped it"};
@@ -58,9 +62,17 @@ protected:
         void stop() {
             loop.call([this] { taker.reset(); });
         }
+        void count_turn() {
+            if (std::exchange(turn, loop.loop.turn()) != loop.loop.turn()) {
+                in_turns.push_back(0);
+            }
+            ++in_turns.back();
+        }
 
         std::unique_ptr<acceptor> taker;
         std::vector<descriptor> clients;  // the loop's
+        std::uint64_t turn = 0;
+        std::vector<int> in_turns;  // how many in each turn that brought some; the loop's
         std::atomic<std::size_t> count = 0;
         std::atomic<bool> is_clumsy = false;
         loop_thread loop;
@@ -129,6 +141,45 @@ TEST_F(acceptor_test, accepts_any_number_of_clients_that_wait) {
     EXPECT_TRUE(accept(150));
 }
 
+TEST_F(acceptor_test, accepts_clients_that_come_one_by_one) {
+    add_worker();
+    for (std::size_t i = 1; i <= 20; ++i) {
+        connect();
+        ASSERT_TRUE(accept(i));
+    }
+}
+
+TEST_F(acceptor_test, takes_one_of_a_crowd_and_more_from_turn_to_turn) {
+    auto& w = add_worker();
+    blocker busy;
+    busy.occupy(w.loop.loop);
+    for (int i = 0; i < 150; ++i) {
+        connect();
+    }
+    busy.go_on.set_value();
+    ASSERT_TRUE(accept(150));
+    EXPECT_EQ(w.loop.call([&w] { return w.in_turns; }), (std::vector{1, 2, 4, 8, 16, 32, 64, 23}));
+}
+
+TEST_F(acceptor_test, begins_with_one_again_after_a_crowd) {
+    auto& w = add_worker();
+    blocker busy;
+    busy.occupy(w.loop.loop);
+    for (int i = 0; i < 7; ++i) {  // as many as three turns want
+        connect();
+    }
+    busy.go_on.set_value();
+    ASSERT_TRUE(accept(7));
+    w.loop.call([] {});
+    blocker busy_again;
+    busy_again.occupy(w.loop.loop);
+    connect();
+    connect();
+    busy_again.go_on.set_value();
+    ASSERT_TRUE(accept(9));
+    EXPECT_EQ(w.loop.call([&w] { return w.in_turns; }), (std::vector{1, 2, 4, 1, 1}));
+}
+
 TEST_F(acceptor_test, goes_on_when_a_client_could_not_be_taken) {
     auto& w = add_worker();
     w.is_clumsy = true;
@@ -140,12 +191,12 @@ TEST_F(acceptor_test, goes_on_when_a_client_could_not_be_taken) {
 TEST_F(acceptor_test, leaves_clients_to_another_whose_loop_is_free) {
     std::array<worker*, 2> both{&add_worker(), &add_worker()};
     for (auto* busy : both) {
-        std::promise<void> over;
-        busy->loop.loop.post([&over] { over.get_future().wait(); });
+        blocker held;
+        held.occupy(busy->loop.loop);
         const auto before = accepted();
         connect();
         EXPECT_TRUE(accept(before + 1));
-        over.set_value();
+        held.go_on.set_value();
         busy->loop.call([] {});
     }
 }
@@ -165,13 +216,13 @@ class acceptor_without_descriptors : public acceptor_test {
 protected:
     acceptor_without_descriptors() {
         auto& w = add_worker();
-        std::promise<void> go_on;
-        w.loop.loop.post([&go_on] { go_on.get_future().wait(); });
+        blocker busy;
+        busy.occupy(w.loop.loop);
         for (int i = 0; i < 3; ++i) {
             connect();
         }
         const no_descriptors now;
-        go_on.set_value();
+        busy.go_on.set_value();
         w.loop.call([] {});
         w.loop.call([] {});  // it has tried by now
         EXPECT_EQ(accepted(), 0U);

@@ -1,7 +1,8 @@
-// Something that keeps a background thread busy for as long as a test wants.
+// Something that keeps a thread busy for as long as a test wants.
 #pragma once
 
 #include "pgweir/net/background.hpp"
+#include "pgweir/net/loop.hpp"
 
 #include <gtest/gtest.h>
 
@@ -9,17 +10,22 @@
 
 namespace pgweir::net {
 
-// Keeps one thread of a background busy until it is let go.
+// Keeps one thread of a background, or a loop, busy until it is let go.
 struct blocker {
     std::promise<void> begun;
     std::promise<void> go_on;
 
     void occupy(background& b) {
-        ASSERT_TRUE(b.submit([this] {
-            begun.set_value();
-            go_on.get_future().wait();
-        }));
+        ASSERT_TRUE(b.submit([this] { hold(); }));
         begun.get_future().wait();
+    }
+    void occupy(loop& l) {
+        l.post([this] { hold(); });
+        begun.get_future().wait();
+    }
+    void hold() {
+        begun.set_value();
+        go_on.get_future().wait();
     }
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "net/sockets.hpp"
+#include "pgweir/net/address.hpp"
 #include "pgweir/protocol/error_response.hpp"
 #include "pgweir/protocol/frame.hpp"
 #include "pgweir/protocol/message_writer.hpp"
@@ -15,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <utility>
 #include <vector>
@@ -28,7 +30,9 @@ public:
     explicit remote_client(worker& w) {
         net::socket_pair sockets;
         w.loop().post([&w, ours = std::move(sockets.ours)]() mutable {
-            client::begin(w, std::move(ours), {});
+            net::address of_unix_socket;
+            of_unix_socket.storage.ss_family = AF_UNIX;
+            client::begin(w, std::move(ours), of_unix_socket, {});
         });
         take(std::move(sockets.peer));
     }
