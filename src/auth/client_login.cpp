@@ -8,19 +8,13 @@
 #include "pgweir/base/byte_order.hpp"
 #include "pgweir/base/secret.hpp"
 
-#include <algorithm>
-#include <span>
 #include <utility>
 
 namespace pgweir::auth {
 
-// One draw for both: OpenSSL's generator costs more by the call than by the byte.
 login_entropy login_entropy::draw() {
-    constexpr std::size_t salt_size = sizeof md5_salt;
-    std::array<unsigned char, nonce_bytes + salt_size> raw{};
-    random_bytes(raw);
-    login_entropy e{nonce_of(std::span{raw}.first<nonce_bytes>()), {}};
-    std::copy_n(raw.begin() + nonce_bytes, salt_size, e.md5_salt.begin());
+    login_entropy e{random_nonce(), {}};
+    random_bytes({reinterpret_cast<unsigned char*>(e.md5_salt.data()), e.md5_salt.size()});
     return e;
 }
 

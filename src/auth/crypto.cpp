@@ -33,20 +33,20 @@ const EVP_MD* sha256_method() {
 
 using mac_context = std::unique_ptr<EVP_MAC_CTX, decltype(&EVP_MAC_CTX_free)>;
 
-// HMAC-SHA-256 without a key.
-const EVP_MAC_CTX* hmac_method() {
-    static const EVP_MAC_CTX* const method = [] {
-        EVP_MAC* const mac = EVP_MAC_fetch(nullptr, OSSL_MAC_NAME_HMAC, nullptr);
-        EVP_MAC_CTX* const made = mac == nullptr ? nullptr : EVP_MAC_CTX_new(mac);
-        EVP_MAC_free(mac);  // the context holds on to it
-        char name[] = OSSL_DIGEST_NAME_SHA2_256;
-        const OSSL_PARAM digest[] = {
-            OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
-            OSSL_PARAM_construct_end()};
-        require(made != nullptr && EVP_MAC_CTX_set_params(made, digest) == 1, "HMAC-SHA-256");
-        return made;
-    }();
-    return method;
+mac_context make_hmac() {
+    EVP_MAC* const mac = EVP_MAC_fetch(nullptr, OSSL_MAC_NAME_HMAC, nullptr);
+    mac_context made{mac == nullptr ? nullptr : EVP_MAC_CTX_new(mac), EVP_MAC_CTX_free};
+    EVP_MAC_free(mac);  // the context holds on to it
+    char name[] = OSSL_DIGEST_NAME_SHA2_256;
+    const OSSL_PARAM digest[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
+                                 OSSL_PARAM_construct_end()};
+    require(made != nullptr && EVP_MAC_CTX_set_params(made.get(), digest) == 1, "HMAC-SHA-256");
+    return made;
+}
+
+bool set_key(EVP_MAC_CTX* mac, std::string_view key) {
+    // A null key would mean "the key of the call before".
+    return EVP_MAC_init(mac, bytes(key.empty() ? "" : key), key.size(), nullptr) == 1;
 }
 
 }  // namespace
@@ -63,14 +63,12 @@ digest sha256(std::string_view data) {
 digest hmac_sha256(std::string_view key, std::string_view data) {
     digest out{};
     std::size_t size = 0;
-    const mac_context mac{EVP_MAC_CTX_dup(hmac_method()), EVP_MAC_CTX_free};
-    // A null key would mean "the key of the call before".
-    const char* key_bytes = key.empty() ? "" : key.data();
-    const bool worked = mac != nullptr &&
-                        EVP_MAC_init(mac.get(), reinterpret_cast<const unsigned char*>(key_bytes),
-                                     key.size(), nullptr) == 1 &&
-                        EVP_MAC_update(mac.get(), bytes(data), data.size()) == 1 &&
-                        EVP_MAC_final(mac.get(), out.data(), &size, out.size()) == 1;
+    thread_local const mac_context mac = make_hmac();
+    // Another key in the end, so that what the context keeps of this one is gone.
+    constexpr std::string_view no_key = "long enough for whoever checks it";
+    const bool worked =
+        set_key(mac.get(), key) && EVP_MAC_update(mac.get(), bytes(data), data.size()) == 1 &&
+        EVP_MAC_final(mac.get(), out.data(), &size, out.size()) == 1 && set_key(mac.get(), no_key);
     require(worked && size == out.size(), "HMAC-SHA-256");
     return out;
 }

@@ -50,6 +50,16 @@ std::string make_apply_sql(const value_list& values) {
     return sql;
 }
 
+// Equal exactly when the values are: neither names nor values contain a zero byte.
+std::string text_of(const value_list& values) {
+    std::string text;
+    for (const auto& [name, value] : values) {
+        text.append(name).push_back('\0');
+        text.append(value).push_back('\0');
+    }
+    return text;
+}
+
 std::string number(double n) {
     std::array<char, 32> text{};
     return {text.data(), std::to_chars(text.data(), text.data() + text.size(), n).ptr};
@@ -133,11 +143,7 @@ settings_ptr settings_store::intern(value_list values) {
             unique.push_back(std::move(v));
         }
     }
-    auto sql = make_apply_sql(unique);
-    value_list parsing;
-    std::ranges::copy_if(unique, std::back_inserter(parsing),
-                         [](const auto& v) { return may_change_parsing(v.first); });
-    auto parsing_sql = make_apply_sql(parsing);
+    auto text = text_of(unique);
 
     const std::lock_guard lock{mutex_};
     if (known_.size() >= sweep_at_) {
@@ -145,18 +151,26 @@ settings_ptr settings_store::intern(value_list values) {
         std::erase_if(parsings_, [](const auto& entry) { return entry.second.expired(); });
         sweep_at_ = std::max<std::size_t>(64, known_.size() * 2);
     }
-    auto& entry = known_[sql];
+    auto& entry = known_[std::move(text)];
     auto found = entry.lock();
     if (!found) {
-        auto& same = parsings_[parsing_sql];
+        value_list parsing;
+        std::ranges::copy_if(unique, std::back_inserter(parsing),
+                             [](const auto& v) { return may_change_parsing(v.first); });
+        auto& same = parsings_[text_of(parsing)];
         auto shared = same.lock();
         if (!shared) {
-            shared = std::make_shared<const std::string>(std::move(parsing_sql));
+            shared = std::make_shared<const char>();
             same = shared;
         }
+        auto sql = make_apply_sql(unique);
         found = std::make_shared<const settings>(
             settings{std::move(unique), std::move(sql), std::move(shared)});
         entry = found;
+    }
+    // Clients that come one after the other mostly want the same.
+    if (std::ranges::find(recent_, found) == recent_.end()) {
+        recent_[next_recent_++ % recent_.size()] = found;
     }
     return found;
 }

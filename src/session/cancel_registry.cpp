@@ -7,7 +7,6 @@
 #include "pgweir/pool/shelf.hpp"
 
 #include <cstring>
-#include <utility>
 
 namespace pgweir::session {
 namespace {
@@ -47,18 +46,10 @@ cancel_key cancel_registry::add(client& c, bool is_long) {
     auto& s = slots_[number - 1];
     s.owner = &c;
     s.is_long = is_long;
-    s.secret = draw_secret();
+    auth::random_bytes({reinterpret_cast<unsigned char*>(&s.secret), sizeof s.secret});
     return {static_cast<std::int32_t>((issuer_.peer << (worker_bits + slot_bits)) |
                                       (issuer_.worker << slot_bits) | number),
             s.secret};
-}
-
-std::int32_t cancel_registry::draw_secret() {
-    if (drawn_left_ == 0) {
-        auth::random_bytes({reinterpret_cast<unsigned char*>(drawn_.data()), sizeof drawn_});
-        drawn_left_ = drawn_.size();
-    }
-    return std::exchange(drawn_[--drawn_left_], 0);
 }
 
 void cancel_registry::remove(cancel_key key) noexcept {

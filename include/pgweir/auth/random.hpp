@@ -1,7 +1,6 @@
 // Randomness fit for keys and nonces.
 #pragma once
 
-#include <cstddef>
 #include <span>
 #include <string>
 
@@ -13,8 +12,5 @@ void random_bytes(std::span<unsigned char> out);
 
 // 24 characters of base64: 18 random bytes, as PostgreSQL's SCRAM nonces.
 [[nodiscard]] std::string random_nonce();
-// The same of bytes that were drawn already.
-constexpr std::size_t nonce_bytes = 18;
-[[nodiscard]] std::string nonce_of(std::span<const unsigned char, nonce_bytes> raw);
 
 }  // namespace pgweir::auth

@@ -1,6 +1,8 @@
 // The settings a client asked for at startup, shared by all clients that asked for the same.
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -37,7 +39,8 @@ enum class cleansing : std::uint8_t { settings, session, all };
 // when there is nothing to set.
 [[nodiscard]] std::string restoring_sql(const settings& s, std::string_view login_role);
 
-// Interns settings. Any thread. Entries live as long as somebody holds them.
+// Interns settings. Any thread. Entries live as long as somebody holds them, the latest a little
+// longer.
 class settings_store {
 public:
     // Later values of a name win, as in PostgreSQL's startup packet.
@@ -48,6 +51,8 @@ private:
     std::mutex mutex_;
     std::unordered_map<std::string, std::weak_ptr<const settings>> known_;
     std::unordered_map<std::string, std::weak_ptr<const void>> parsings_;
+    std::array<settings_ptr, 8> recent_;
+    std::size_t next_recent_ = 0;
     std::size_t sweep_at_ = 64;
 };
 

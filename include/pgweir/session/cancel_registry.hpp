@@ -3,7 +3,6 @@
 
 #include "pgweir/auth/scram_keys.hpp"
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -59,16 +58,12 @@ private:
         bool is_long = false;
     };
 
-    [[nodiscard]] std::int32_t draw_secret();
     [[nodiscard]] static std::uint32_t number_of(std::int32_t pid) noexcept;
 
     const key_issuer issuer_;
     const auth::digest seed_;
     std::vector<slot> slots_;
     std::vector<std::uint32_t> free_;
-    // Secrets of the next clients: to draw one costs as much as to draw all of them.
-    std::array<std::int32_t, 16> drawn_{};
-    std::size_t drawn_left_ = 0;
 };
 
 }  // namespace pgweir::session

@@ -67,24 +67,36 @@ TEST(settings_store, has_no_value_for_a_name_that_is_not_set) {
     EXPECT_EQ(store.none()->value_of("timezone"), "");
 }
 
-TEST(settings_store, forgets_what_nobody_holds) {
+void come_and_go(settings_store& store, int number) {
+    for (int i = 0; i < number; ++i) {
+        (void)store.intern({{"application_name", std::to_string(i)}});
+    }
+}
+
+TEST(settings_store, forgets_what_nobody_holds_once_others_have_come) {
     settings_store store;
     const std::weak_ptr<const settings> gone = store.intern({{"timezone", "UTC"}});
+    come_and_go(store, 100);
     EXPECT_TRUE(gone.expired());
+}
+
+TEST(settings_store, still_knows_what_the_client_before_wanted) {
+    settings_store store;
+    const std::weak_ptr<const settings> before = store.intern({{"timezone", "UTC"}});
+    EXPECT_EQ(store.intern({{"timezone", "UTC"}}), before.lock());
 }
 
 TEST(settings_store, makes_anew_what_it_forgot) {
     settings_store store;
     (void)store.intern({{"timezone", "UTC"}});
+    come_and_go(store, 100);
     EXPECT_EQ(store.intern({{"timezone", "UTC"}})->value_of("timezone"), "UTC");
 }
 
 TEST(settings_store, still_knows_what_is_held_after_many_others_came_and_went) {
     settings_store store;
     const auto held = store.intern({{"timezone", "UTC"}});
-    for (int i = 0; i < 1000; ++i) {
-        (void)store.intern({{"application_name", std::to_string(i)}});
-    }
+    come_and_go(store, 1000);
     EXPECT_EQ(store.intern({{"timezone", "UTC"}}), held);
 }
 
