@@ -353,18 +353,53 @@ def test_a_client_that_says_terminate_is_told_nothing_more(strict):
         strict.sock.recv(1)
 
 
-def shake_hands(sock, authority, send):
-    """A handshake whose bytes `send(bytes)` sends; the TLS object, and what it has to say last."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = trusting(authority).wrap_bio(incoming, outgoing, server_hostname="localhost")
-    while True:
-        try:
-            client.do_handshake()
-            return client, outgoing.read()
-        except ssl.SSLWantReadError:
-            send(outgoing.read())
-            incoming.write(sock.recv(65536))
+class SealedSocket:
+    """A socket that speaks TLS, whose records go out when it is said."""
+
+    def __init__(self, sock, authority):
+        self._sock = sock
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = trusting(authority).wrap_bio(self._incoming, self._outgoing,
+                                                server_hostname="localhost")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def shake_hands(self, send):
+        """A handshake whose bytes `send(bytes)` sends; what it has to say last."""
+        while True:
+            try:
+                self.tls.do_handshake()
+                return self._outgoing.read()
+            except ssl.SSLWantReadError:
+                send(self._outgoing.read())
+                self._incoming.write(self._sock.recv(65536))
+
+    def sendall(self, data):
+        self.tls.write(data)
+        self._sock.sendall(self._outgoing.read())
+
+    def recv(self, size):
+        while True:
+            try:
+                return self.tls.read(size)
+            except ssl.SSLWantReadError:
+                self._incoming.write(self._sock.recv(65536))
+
+    def send_last(self, data):
+        """Sends this and the end of TLS at once."""
+        self.tls.write(data)
+        with pytest.raises(ssl.SSLWantReadError):
+            self.tls.unwrap()  # whose answer is not waited for
+        self._sock.sendall(self._outgoing.read())
+
+
+def test_a_client_that_ends_tls_behind_terminate_is_reset_as_by_postgresql(weir, authority):
+    with asked(weir) as sock:
+        sealed = SealedSocket(sock, authority)
+        sock.sendall(sealed.shake_hands(sock.sendall))
+        spoken(sealed).login("app", "shop", PASSWORD)
+        sealed.send_last(wire.message("X", b""))
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
 
 
 def test_a_handshake_may_come_byte_by_byte(weir, authority):
@@ -374,8 +409,9 @@ def test_a_handshake_may_come_byte_by_byte(weir, authority):
         for byte in data:
             sock.sendall(bytes([byte]))
 
-    client, _ = shake_hands(sock, authority, send)
-    assert client.version() == "TLSv1.3"
+    sealed = SealedSocket(sock, authority)
+    sealed.shake_hands(send)
+    assert sealed.tls.version() == "TLSv1.3"
     sock.close()
 
 
@@ -394,8 +430,7 @@ def test_a_client_that_leaves_in_the_handshake_is_forgotten(weir):
 
 def test_garbage_within_tls_ends_that_connection_only(weir, authority):
     sock = asked(weir)
-    _, last = shake_hands(sock, authority, sock.sendall)
-    sock.sendall(last)
+    sock.sendall(SealedSocket(sock, authority).shake_hands(sock.sendall))
     sock.sendall(b"\x17\x03\x03\x00\x20" + b"x" * 32)
     assert spoken(sock).raw_until_closed()[:1] in (b"", b"\x17", b"\x15")
     assert kind_of(weir, sslmode="require") == ENCRYPTED

@@ -132,6 +132,11 @@ void stream::shut_down() noexcept {
     }
 }
 
+void stream::reset_on_close() noexcept {
+    const linger at_once{.l_onoff = 1, .l_linger = 0};
+    ::setsockopt(fd_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
 void stream::call_again() {
     if (!is_linked()) {
         loop_->call_again(*this);

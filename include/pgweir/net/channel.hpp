@@ -40,6 +40,10 @@ public:
     [[nodiscard]] tls::context_ptr tls_context() const noexcept {
         return tls_ == nullptr ? nullptr : tls_->shared();
     }
+    // The peer has ended TLS, not just the connection.
+    [[nodiscard]] bool has_ended_tls() const noexcept {
+        return tls_ != nullptr && tls_->is_closed();
+    }
     // Why TLS broke the connection; empty: it did not.
     [[nodiscard]] std::string_view tls_error() const noexcept {
         return tls_ == nullptr ? std::string_view{} : tls_->error();

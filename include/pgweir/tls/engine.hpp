@@ -87,6 +87,9 @@ public:
     // Tells the peer, by take_output(), that nothing more will be sent. Once; then does nothing.
     void close() noexcept;
 
+    // The peer has said that it sends no more (close_notify; RFC 8446, section 6.1).
+    [[nodiscard]] bool is_closed() const noexcept { return condition_ == condition::closed; }
+
     // What it was made with.
     [[nodiscard]] const context_ptr& shared() const noexcept { return shared_; }
     // REQUIRES: the handshake is done.
