@@ -1,6 +1,7 @@
 // Files and directories for the parser of access rules.
 #include "config/access_files.hpp"
 
+#include "config/file_closer.hpp"
 #include "pgweir/auth/access_rules.hpp"
 
 #include <algorithm>
@@ -15,16 +16,8 @@
 namespace pgweir::config {
 namespace {
 
-constexpr std::size_t largest_file = 4u << 20;
-constexpr std::size_t most_problems = 100;
-
-struct file_closer {
-    int fd;
-    explicit file_closer(int f) : fd{f} {}
-    file_closer(const file_closer&) = delete;
-    file_closer& operator=(const file_closer&) = delete;
-    ~file_closer() { ::close(fd); }
-};
+constexpr std::size_t largest_rule_file = 4u << 20;
+constexpr std::size_t most_rule_problems = 100;
 
 class file_system : public auth::rule_source {
 public:
@@ -48,7 +41,7 @@ public:
         ssize_t got = 0;
         while ((got = ::read(fd, chunk.data(), chunk.size())) > 0) {
             out.text.append(chunk.data(), static_cast<std::size_t>(got));
-            if (out.text.size() > largest_file) {
+            if (out.text.size() > largest_rule_file) {
                 return {{}, "larger than 4 MiB"};
             }
         }
@@ -125,11 +118,11 @@ void read_access_files(snapshot& out, std::vector<problem>& problems) {
     }
     const auto& found = std::get<std::vector<auth::rule_problem>>(parsed);
     for (const auto& p : found) {
-        if (&p - found.data() == most_problems) {
+        if (&p - found.data() == most_rule_problems) {
             problems.push_back({p.file,
                                 0,
                                 0,
-                                "and " + std::to_string(found.size() - most_problems) +
+                                "and " + std::to_string(found.size() - most_rule_problems) +
                                     " further problems in files of access rules",
                                 {},
                                 true});

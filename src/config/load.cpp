@@ -27,7 +27,7 @@ namespace pgweir::config {
 namespace {
 
 // Thousands of databases fit; reading /dev/zero by mistake ends.
-constexpr std::size_t largest_file = 4u << 20;
+constexpr std::size_t largest_text = 4u << 20;
 
 // A database or user name as it may stand in [database.NAME].
 reading check_name(const std::string& name) {
@@ -224,7 +224,7 @@ std::string problem::text() const {
 namespace {
 
 load_result load_text(std::string_view toml, const std::string& path, bool is_readable_by_all) {
-    if (toml.size() > largest_file) {
+    if (toml.size() > largest_text) {
         return only(path, "larger than 4 MiB");
     }
     try {
@@ -255,7 +255,7 @@ load_result load_file(const std::string& path) {
     std::string text;
     std::array<char, 65'536> chunk{};
     ssize_t got = 0;
-    while (text.size() <= largest_file && (got = ::read(fd, chunk.data(), chunk.size())) > 0) {
+    while (text.size() <= largest_text && (got = ::read(fd, chunk.data(), chunk.size())) > 0) {
         text.append(chunk.data(), static_cast<std::size_t>(got));
     }
     const int failed = got < 0 ? errno : 0;

@@ -1,6 +1,8 @@
 // Fetches passwords and checks their form.
 #include "config/secret_text.hpp"
 
+#include "config/file_closer.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -16,14 +18,6 @@ namespace pgweir::config {
 namespace {
 
 constexpr std::size_t longest_secret = 4096;
-
-struct file_closer {
-    int fd;
-    explicit file_closer(int f) : fd{f} {}
-    file_closer(const file_closer&) = delete;
-    file_closer& operator=(const file_closer&) = delete;
-    ~file_closer() { ::close(fd); }
-};
 
 bool is_base64(std::string_view text) {
     if (text.empty() || text.size() % 4 != 0) {

@@ -11,9 +11,9 @@ namespace pgweir::config {
 
 namespace {
 
-constexpr std::size_t largest_file = 64u << 20;
+constexpr std::size_t largest_user_file = 64u << 20;
 // A broken file may have a million lines, and a person reads a screen or two.
-constexpr std::size_t most_problems = 100;
+constexpr std::size_t most_user_problems = 100;
 
 bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\f' || c == '\v'; }
 
@@ -75,7 +75,7 @@ std::variant<std::vector<user_entry>, std::vector<problem>> parse_user_file(
     std::string_view text, const std::string& file) {
     std::vector<user_entry> users;
     std::vector<problem> problems;
-    for (unsigned number = 1; !text.empty() && problems.size() < most_problems; ++number) {
+    for (unsigned number = 1; !text.empty() && problems.size() < most_user_problems; ++number) {
         const auto end = std::min(text.find('\n'), text.size());
         const auto line = without_blanks(text.substr(0, end));
         text.remove_prefix(std::min(end + 1, text.size()));
@@ -103,7 +103,7 @@ std::vector<problem> add_user_file(snapshot& out, const std::string& directory) 
     const auto path =
         out.auth.user_file.starts_with('/') ? out.auth.user_file : directory + out.auth.user_file;
     base::secret text;
-    if (auto refused = read_private_file(path, largest_file, text)) {
+    if (auto refused = read_private_file(path, largest_user_file, text)) {
         return {{out.path, 0, 0, "auth.user_file " + refused->message, std::move(refused->hint)}};
     }
     auto parsed = parse_user_file(text.reveal(), path);

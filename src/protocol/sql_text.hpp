@@ -17,6 +17,11 @@ namespace pgweir::protocol {
                        [](char a, char b) { return lower(a) == b; }) != text.end();
 }
 
+// PostgreSQL's white space (its scan.l).
+[[nodiscard]] constexpr bool is_space(char c) noexcept {
+    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
+}
+
 [[nodiscard]] constexpr bool begins_identifier(char c) noexcept {
     const char l = lower(c);
     return (l >= 'a' && l <= 'z') || l == '_' || static_cast<unsigned char>(c) >= 0x80;

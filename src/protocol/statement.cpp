@@ -20,10 +20,6 @@ namespace {
 // Enough for max_workers of the pool layer.
 constexpr unsigned worker_bits = 6;
 
-constexpr bool is_space(char c) noexcept {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
-}
-
 // Skips white space and comments. Not nested comments: what is left of those is no identifier.
 std::string_view skip_space(std::string_view s) noexcept {
     for (;;) {

@@ -12,10 +12,6 @@ namespace {
 
 using verb = transaction_verb;
 
-constexpr bool is_space(char c) noexcept {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\f' || c == '\v';
-}
-
 // The size of the comment that `s` begins with, 0: none. Those in /* nest.
 std::size_t comment_size(std::string_view s) noexcept {
     if (s.starts_with("--")) {
