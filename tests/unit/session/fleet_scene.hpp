@@ -117,7 +117,8 @@ protected:
         snapshot_->users["alice"].name = "alice";
         fleet_.max_clients = 10;
     }
-    ~fleet_scene() override {
+    // Not in the destructor: what a test adds to this has gone by then, and workers call it.
+    void TearDown() override {
         for (const auto& w : workers_) {
             w->stop();
         }
