@@ -37,7 +37,6 @@ void acceptor::accept_some() {
     if (loop_.turn() != next_turn_) {
         wanted_ = 1;
     }
-    next_turn_ = loop_.turn() + 1;
     int taken = 0;
     for (int i = 0; i < most_tries && taken < wanted_; ++i) {
         address peer;
@@ -57,7 +56,6 @@ void acceptor::accept_some() {
             resting_ = descriptor{socket_.detach()};  // it listens no more
             return;
         } else if (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR) {
-            wanted_ = 1;
             return;
         }
         // Any other error is that of one connection, which has gone: accept(2), "Error handling".
@@ -66,6 +64,7 @@ void acceptor::accept_some() {
         return pause(errno);
     }
     wanted_ = std::min(2 * wanted_, most_tries);
+    next_turn_ = loop_.turn() + 1;
 }
 
 void acceptor::listen() try {

@@ -36,7 +36,7 @@ private:
     stream socket_;
     // How many to take in one call: to see that nobody is left costs as much as to take one.
     int wanted_ = 1;
-    std::uint64_t next_turn_ = 0;
+    std::uint64_t next_turn_ = 0;  // the one for which that holds; in any other it is one
     const receiver on_client_;
     base::time_point complained_ = base::no_time;
 };
