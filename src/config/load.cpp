@@ -5,6 +5,7 @@
 #include "config/cluster_section.hpp"
 #include "config/consistency.hpp"
 #include "config/document.hpp"
+#include "config/file_closer.hpp"
 #include "config/peer_section.hpp"
 #include "config/section_reader.hpp"
 #include "config/unknown_name.hpp"
@@ -245,10 +246,10 @@ load_result load_file(const std::string& path) {
     if (fd < 0) {
         return only(path, std::string{"cannot be opened: "} + std::strerror(errno));
     }
+    const file_closer closer{fd};
     struct stat status {};
     // Whoever writes here says who logs in, and where to. A pipe has no others.
     if (::fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && (status.st_mode & S_IWOTH) != 0) {
-        ::close(fd);
         return only(path, "every user of this machine can write to it", "chmod o-w the file");
     }
     const bool is_readable_by_all = S_ISREG(status.st_mode) && (status.st_mode & S_IROTH) != 0;
@@ -259,7 +260,6 @@ load_result load_file(const std::string& path) {
         text.append(chunk.data(), static_cast<std::size_t>(got));
     }
     const int failed = got < 0 ? errno : 0;
-    ::close(fd);
     auto result = failed == 0 ? load_text(text, path, is_readable_by_all)
                               : only(path, std::string{"cannot be read: "} + std::strerror(failed));
     // The file may hold passwords.
