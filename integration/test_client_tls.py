@@ -354,7 +354,7 @@ def test_a_client_that_says_terminate_is_told_nothing_more(strict):
 
 
 class SealedSocket:
-    """A socket that speaks TLS, whose records go out when it is said."""
+    """TLS over a plain socket, where the test decides which records are sent together."""
 
     def __init__(self, sock, authority):
         self._sock = sock

@@ -490,8 +490,8 @@ void client::die(bool is_expected) {
         (void)channel_.end_tls();  // nothing depends on it any more
     }
     // Who has said goodbye in both protocols is reset, as PostgreSQL does by leaving the latter
-    // unread: to see TCP's goodbye through takes two in a hundred of a login's time. Nothing is
-    // lost.
+    // unread: to see TCP's goodbye through takes two in a hundred of a login's time. Not while
+    // something is on its way, which a reset would throw away.
     if (is_expected && channel_.has_ended_tls() && channel_.unread() == 0) {
         channel_.stream().reset_on_close();
     }

@@ -71,7 +71,8 @@ public:
     void shut_down_sending() noexcept;
     // Neither side will send more; both see end of file.
     void shut_down() noexcept;
-    // close() will not wait for the peer to take leave as well, nor for what is still on its way.
+    // From now on close() resets the connection, and what is still on its way is lost. REQUIRES:
+    // open.
     void reset_on_close() noexcept;
     // Calls on_io() again in the next turn, after others had theirs.
     void call_again();
