@@ -9,7 +9,7 @@ import pytest
 import wire
 from cluster import until
 from crew import INSERT, WITHOUT_A_WORD, Crew
-from failover_scene import LONG, Account, Load, Scene, Told
+from failover_scene import LONG, PATIENT, Account, Load, Scene, Told
 
 pytestmark = pytest.mark.failover
 
@@ -135,7 +135,7 @@ def test_a_primary_that_is_back_goes_on_under_its_grant(stopped):
 @pytest.fixture(scope="module")
 def recovered(paused, lasting_pooler, base):
     """The primary is killed and started again at once."""
-    here = Scene(paused, lasting_pooler, base).ready()
+    here = Scene(paused, lasting_pooler, base, **PATIENT).ready()
     account = Account()
     before = served_by(here)
     crew = Crew(here, account)
@@ -175,7 +175,7 @@ def test_a_primary_that_recovers_goes_on_under_its_grant(recovered):
 @pytest.fixture(scope="module")
 def thinned(paused, lasting_pooler, base):
     """Backends of a primary that is well are terminated, one after the other."""
-    here = Scene(paused, lasting_pooler, base).ready()
+    here = Scene(paused, lasting_pooler, base, **PATIENT).ready()
     account = Account()
     before = served_by(here)
     position = here.position()

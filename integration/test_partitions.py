@@ -13,7 +13,7 @@ import pytest
 
 import wire
 from cluster import until
-from failover_scene import LONG, Account, Load, Scene, astray, staged
+from failover_scene import LONG, PATIENT, Account, Load, Scene, astray, staged
 from relay import Relays
 from repmgr_cluster import MONITOR, LoopbackCluster
 
@@ -310,7 +310,7 @@ def full(nodes, n):
 
 
 def test_a_full_primary_goes_on_with_the_connections_that_it_has(scene):
-    here = scene().ready()
+    here = scene(**PATIENT).ready()
     user, _ = MONITOR
     with here.wire() as client, here.nodes.connect(here.primary) as boss:
         client.values("BEGIN")

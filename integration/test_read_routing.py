@@ -10,7 +10,7 @@ import pytest
 
 import wire
 from cluster import until
-from failover_scene import LONG, Account, Load, Scene
+from failover_scene import LONG, PATIENT, Account, Load, Scene
 
 pytestmark = pytest.mark.failover
 
@@ -47,7 +47,7 @@ def in_transactions(here, stack, count):
 def reading(scene):
     """reading(...): pgweir that serves reads as told; one worker, as each shares alone."""
     def make(weights=(), **cluster):
-        here = scene(over=ONE_WORKER, **cluster)
+        here = scene(over=ONE_WORKER, **PATIENT, **cluster)
         if weights:
             nodes = here.weir.config["cluster"]["main"]["node"]
             shares = dict(zip(here.standbys, weights, strict=True))
@@ -178,7 +178,7 @@ def test_a_node_that_is_back_has_its_full_share_in_the_end(reading):
 
 
 def test_a_connection_may_ask_for_a_standby(scene):
-    here = scene().ready()
+    here = scene(**PATIENT).ready()
     with here.weir.connect(options="-c pgweir.target=standby") as client:
         assert client.execute(WHERE).fetchone()[0] in here.standbys
         assert client.info.parameter_status("in_hot_standby") == "on"
@@ -191,14 +191,14 @@ def test_a_connection_may_ask_for_a_standby(scene):
     ("primary", {"primary"}), ("standby", {"standby"}), ("prefer-standby", {"standby"}),
     ("any", {"primary", "standby"})])
 def test_a_target_is_where_reads_go(scene, target, served):
-    here = scene(over=ONE_WORKER, balance="round-robin").ready()
+    here = scene(over=ONE_WORKER, balance="round-robin", **PATIENT).ready()
     with here.weir.wire("app", "shop", options=f"-c pgweir.target={target}") as client:
         found = spread(client, 6)
     assert {"primary" if n == here.primary else "standby" for n in found} == served
 
 
 def test_prefer_standby_falls_back_to_the_primary(scene):
-    here = scene().ready()
+    here = scene(**PATIENT).ready()
     with here.weir.wire("app", "shop", options="-c pgweir.target=prefer-standby") as client:
         for n in here.standbys:
             fence(here.weir, n)
@@ -265,7 +265,8 @@ def far_behind(here, n):
     (far_behind, {"max_lag_bytes": 0, "max_lag": "2s"})],
     ids=["replay paused", "receiver gone", "bytes behind", "seconds behind"])
 def test_a_standby_that_does_not_keep_up_is_left_out_until_it_does(scene, trouble, limits):
-    here = scene(over=ONE_WORKER, balance="round-robin", slow_start="0s", **limits).ready()
+    here = scene(over=ONE_WORKER, balance="round-robin", slow_start="0s", **PATIENT,
+                 **limits).ready()
     bad, good = here.standbys
     with here.wire("reads") as client:
         assert set(spread(client, 4)) == {bad, good}
@@ -275,7 +276,7 @@ def test_a_standby_that_does_not_keep_up_is_left_out_until_it_does(scene, troubl
 
 
 def test_writes_do_not_mind_a_standby_that_does_not_keep_up(scene):
-    here = scene().ready()
+    here = scene(**PATIENT).ready()
     position = here.position()
     with here.wire() as writer, replay_paused(here, here.standbys[0]):
         here.wait_said(r"replay paused", since=position)
@@ -284,7 +285,7 @@ def test_writes_do_not_mind_a_standby_that_does_not_keep_up(scene):
 
 
 def test_the_last_standby_is_never_left_out(scene):
-    here = scene(slow_start="0s").ready()
+    here = scene(slow_start="0s", **PATIENT).ready()
     position = here.position()
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(here.wire("reads"))
@@ -337,7 +338,7 @@ class Readers:
 def bereaved(stage, lasting_pooler, base):
     """What readers and writers noticed of the death of a standby."""
     here = Scene(stage.whole(), lasting_pooler, base, balance="hash",
-                 hash_by="application-name").ready()
+                 hash_by="application-name", **PATIENT).ready()
     doomed, left = here.standbys
     readers = Readers(here, doomed)
     account = Account()
@@ -386,7 +387,7 @@ def test_writers_do_not_notice_the_death_of_a_standby(bereaved):
 @pytest.fixture(scope="module")
 def promoted(stage, lasting_pooler, base):
     """A client had a transaction open on the standby that became the primary."""
-    here = Scene(stage.whole(), lasting_pooler, base, balance="round-robin").ready()
+    here = Scene(stage.whole(), lasting_pooler, base, balance="round-robin", **PATIENT).ready()
     winner = here.standbys[0]
     client = here.wire("reads")
     client.values("BEGIN")

@@ -13,6 +13,7 @@ import pytest
 import repmgr_cluster
 import wire
 from cluster import free_port, until
+from failover_scene import PATIENT
 from fake_patroni import FakePatroni
 from forwarder import Forwarder
 from pooler import Pooler, merged
@@ -193,7 +194,8 @@ def test_a_standby_that_is_promoted_by_accident_is_no_primary(repmgr, watch):
 def test_two_clusters_are_watched_apart(repmgr, watch):
     left, right = repmgr(nodes=2), repmgr(nodes=2)
     other = watched(right, "/")["cluster"]["main"]
-    pgweir = watch(left, {"cluster": {"other": other}, "database": {"dots": {"cluster": "other"}}})
+    pgweir = watch(left, {"cluster": {"main": PATIENT, "other": other},
+                          "database": {"dots": {"cluster": "other"}}})
     pgweir.says("cluster main: .*writes go to n1")
     pgweir.seen = 0
     pgweir.says("cluster other: .*writes go to n1")
@@ -384,7 +386,7 @@ def test_a_server_that_accepts_and_says_nothing_delays_nobody_else(calm, watch):
 
 
 def test_a_reload_adds_and_removes_a_cluster(calm, watch):
-    pgweir = watch(calm)
+    pgweir = watch(calm, {"cluster": {"main": PATIENT}})
     pgweir.says("writes go to n1")
     port = free_port()
     with pgweir.console() as console:
