@@ -62,6 +62,14 @@ protected:
         void stop() {
             loop.call([this] { taker.reset(); });
         }
+        // How often its thread has gone to sleep.
+        long rests() {
+            return loop.call([] {
+                rusage u{};
+                ::getrusage(RUSAGE_THREAD, &u);
+                return u.ru_nvcsw;
+            });
+        }
         void count_turn() {
             if (std::exchange(turn, loop.loop.turn()) != loop.loop.turn()) {
                 in_turns.push_back(0);
@@ -199,6 +207,17 @@ TEST_F(acceptor_test, leaves_clients_to_another_whose_loop_is_free) {
         held.go_on.set_value();
         busy->loop.call([] {});
     }
+}
+
+TEST_F(acceptor_test, wakes_one_of_the_loops_that_are_idle) {
+    std::array<worker*, 2> both{&add_worker(), &add_worker()};
+    const long before = both[0]->rests() + both[1]->rests();
+    constexpr long clients = 100;
+    for (long i = 1; i <= clients; ++i) {
+        connect();
+        ASSERT_TRUE(accept(static_cast<std::size_t>(i)));
+    }
+    EXPECT_LT(both[0]->rests() + both[1]->rests() - before, clients * 3 / 2);  // both: twice
 }
 
 TEST_F(acceptor_test, rests_once_the_socket_listens_no_more) {
