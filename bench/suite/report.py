@@ -55,9 +55,10 @@ def _summarise_workload(by_target):
                            for t, vs in values.items() if vs}}
         first = base_of(by_target)
         if key not in NOT_COMPARED and values.get(first):
-            base = dict(values[first])
+            # To nothing, or what is printed as nothing, there is no ratio.
+            base = {i: v for i, v in values[first] if round(v, decimals)}
             for name, vs in values.items():
-                ratios = [v / base[i] for i, v in vs if base.get(i)]
+                ratios = [v / base[i] for i, v in vs if i in base]
                 if ratios and name != first:
                     row["targets"][name]["ratio"] = statistics.median(ratios)
         rows[key] = row
