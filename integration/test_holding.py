@@ -9,7 +9,7 @@ import pytest
 
 import wire
 from cluster import until
-from failover_scene import LONG, NARROW, Scene, staged
+from failover_scene import LONG, NARROW, PATIENT, Scene, staged
 from watching import Sampler
 
 pytestmark = pytest.mark.failover
@@ -57,7 +57,7 @@ def cluster_row(weir):
 @pytest.fixture(scope="module")
 def held(stage, lasting_pooler, base):
     """What a crowd noticed of a primary that was away until a standby was promoted."""
-    here = Scene(stage.whole(), lasting_pooler, base, hold_max_clients=LIMIT, over={
+    here = Scene(stage.whole(), lasting_pooler, base, hold_max_clients=LIMIT, **PATIENT, over={
         "workers": {"count": 1}, "auth": {"method": "trust"}, "limits": {"max_clients": 6000}}
     ).ready()
     weir, nodes, winner = here.weir, here.nodes, here.standbys[0]

@@ -13,6 +13,7 @@ import pytest
 import watching
 import wire
 from cluster import ROLES, until
+from failover_scene import PATIENT
 from observing import Page, ask, documented, http_address, scrape, with_http
 
 CONNECTIONS = 64  # that the endpoint has open at once
@@ -321,7 +322,7 @@ def one_node(cluster, state_dir, **settings):
         "cluster": {"main": {
             "node": [{"name": "solo", "host": cluster.host, "port": cluster.port}],
             "monitor": {"user": "boss", "password": ROLES["boss"][1], "database": "postgres"},
-            "check_interval": "100ms", **settings}},
+            "check_interval": "100ms", **PATIENT, **settings}},
         "database": {"shop": {"cluster": "main", "host": None, "port": None}}})
 
 

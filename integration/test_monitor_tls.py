@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from cluster import ROLES, Cluster, until, unprivileged_user
+from failover_scene import PATIENT
 from installs import WANTED, find
 
 HOST = "127.0.0.1"
@@ -57,7 +58,7 @@ def watch(pooler, tmp_path):
             "process": {"state_dir": str(tmp_path)},
             "cluster": {"main": {
                 "node": [{"name": "solo", "host": host, "port": cluster.port}],
-                "check_interval": "100ms",
+                "check_interval": "100ms", **PATIENT,
                 "monitor": {"user": "boss", "password": ROLES["boss"][1], "database": "postgres",
                             **monitor}}},
             "database": {"shop": {"cluster": "main", "host": None, "port": None}}})
@@ -70,11 +71,12 @@ def served(weir):
 
 def is_encrypted(cluster):
     """Whether the monitor's one connection is."""
-    found = until(lambda: cluster.execute(
-        "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)"
-        " WHERE application_name = 'pgweir-monitor'"), what="a connection of the monitor")
-    assert len(found) == 1
-    return found[0][0]
+    def of_one():
+        found = cluster.execute("SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)"
+                                " WHERE application_name = 'pgweir-monitor'")
+        return found if len(found) == 1 else None
+    ((ssl,),) = until(of_one, what="one connection of the monitor")
+    return ssl
 
 
 def test_the_monitor_prefers_tls(encrypted, watch):

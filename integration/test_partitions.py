@@ -275,7 +275,8 @@ def test_an_address_that_leads_to_another_node_is_not_taken_for_either(scene):
     here = scene().ready()
     other = here.standbys[0]
     with Misled(here, here.nodes.direct(other)) as misled:
-        assert misled.reason() in ("another node answers", "the same server as another node")
+        until(lambda: misled.reason() in ("another node answers", "the same server as another node"),
+              LONG, "a reason")
         with here.wire("reads") as reader:
             assert wire.told(reader.query("SELECT 1")) == ([], "I")
     assert wire.told(misled.client.outcome()) == ([], "I")
@@ -286,7 +287,7 @@ def test_an_address_that_leads_to_another_node_is_not_taken_for_either(scene):
 def test_an_address_that_leads_to_another_system_gets_nothing(scene, foreign):
     here = scene().ready()
     with Misled(here, foreign.address) as misled:
-        assert misled.reason() == "another system identifier"
+        until(lambda: misled.reason() == "another system identifier", LONG, "a reason")
         assert visits(here, foreign.address) == 0
     assert wire.told(misled.client.outcome()) == ([], "I")
     assert foreign.value("SELECT count(*) FROM ledger", "shop") == 0

@@ -7,7 +7,7 @@ import pytest
 import wire
 from cluster import until
 from crew import INSERT
-from failover_scene import LONG, Account, Load, Scene
+from failover_scene import LONG, PATIENT, Account, Load, Scene
 
 pytestmark = pytest.mark.failover
 
@@ -70,7 +70,7 @@ def test_a_commit_in_doubt_is_not_sent_again(unreplicated):
 @pytest.fixture(scope="module")
 def rogue(stage, lasting_pooler, base):
     """A standby is promoted while the primary is well, and the other standby follows that."""
-    here = Scene(stage.whole(), lasting_pooler, base).ready()
+    here = Scene(stage.whole(), lasting_pooler, base, **PATIENT).ready()
     nodes, account = here.nodes, Account()
     stray = here.standbys[0]
     nodes.pause()
@@ -104,8 +104,9 @@ def test_a_node_that_was_promoted_by_accident_gets_no_write(rogue):
 @pytest.fixture(scope="module")
 def twins(stage, lasting_pooler, base):
     """Both standbys are promoted in place of a primary that is gone, before pgweir sees either."""
-    here = Scene(stage.whole(), lasting_pooler, base, hold_timeout="60s",
-                 conflict_hold="1s").ready()
+    # It waits for the second one's answer twice as long as quick_interval.
+    here = Scene(stage.whole(), lasting_pooler, base, hold_timeout="60s", conflict_hold="1s",
+                 quick_interval="1s").ready()
     nodes, account = here.nodes, Account()
     chosen, other = here.standbys
     nodes.pause()

@@ -11,7 +11,8 @@ import pytest
 
 import wire
 from cluster import until
-from failover_scene import LOCAL_COMMIT, LONG, Account, Load, Racer, Scene, astray, prober
+from failover_scene import (LOCAL_COMMIT, LONG, PATIENT, Account, Load, Racer, Scene, astray,
+                            prober)
 
 pytestmark = pytest.mark.failover
 
@@ -76,8 +77,8 @@ def move(here, before=lambda: None, after=lambda: None, more=lambda: None):
 
 @pytest.fixture(scope="module")
 def new_scene(stage, lasting_pooler, base):
-    def make():
-        return Scene(stage.whole(), lasting_pooler, base).ready()
+    def make(**cluster):
+        return Scene(stage.whole(), lasting_pooler, base, **cluster).ready()
     return make
 
 
@@ -98,7 +99,7 @@ def with_pause(new_scene):
 
 @pytest.fixture(scope="module")
 def with_switchover(new_scene):
-    here = new_scene()
+    here = new_scene(**PATIENT)
 
     def announce():
         assert order(here.weir, "SWITCHOVER shop TIMEOUT 120s") == ""
@@ -206,7 +207,7 @@ def test_nothing_goes_to_the_old_primary_afterwards(unannounced):
 @pytest.fixture(scope="module")
 def calm(new_scene):
     """Nobody moves any role here."""
-    here = new_scene()
+    here = new_scene(**PATIENT)
     yield here
     here.weir.finish()
 

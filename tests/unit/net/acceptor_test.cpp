@@ -217,7 +217,9 @@ TEST_F(acceptor_test, wakes_one_of_the_loops_that_are_idle) {
         connect();
         ASSERT_TRUE(accept(static_cast<std::size_t>(i)));
     }
-    EXPECT_LT(both[0]->rests() + both[1]->rests() - before, clients * 3 / 2);  // both: twice
+    const long rests = both[0]->rests() + both[1]->rests() - before;
+    EXPECT_GE(rests, clients / 2);      // the kernel counts them
+    EXPECT_LT(rests, clients * 3 / 2);  // with both woken, twice for each client
 }
 
 TEST_F(acceptor_test, rests_once_the_socket_listens_no_more) {
