@@ -37,8 +37,8 @@ ALTER TABLE slow OWNER TO app;
 LOCAL_COMMIT = {"options": "-c synchronous_commit=local"}
 NARROW = 3  # servers of the database "narrow"
 LONG = 90  # seconds within which anything happens, also on a busy machine
-# Where no node is silent in the story: none is taken for it because the machine had no time. That
-# one which dies refuses and resets connections is noticed at once.
+# For stories in which no node is silent: none is taken for it because the machine had no time. A
+# node that dies is noticed as soon as ever, as it resets and refuses connections.
 PATIENT = {"probe_timeout": "30s", "connect_timeout": "30s", "lease": "60s"}
 
 

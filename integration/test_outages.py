@@ -135,7 +135,7 @@ def test_a_primary_that_is_back_goes_on_under_its_grant(stopped):
 @pytest.fixture(scope="module")
 def recovered(paused, lasting_pooler, base):
     """The primary is killed and started again at once."""
-    here = Scene(paused, lasting_pooler, base, **PATIENT).ready()
+    here = Scene(paused, lasting_pooler, base).ready()
     account = Account()
     before = served_by(here)
     crew = Crew(here, account)

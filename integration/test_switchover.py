@@ -99,7 +99,7 @@ def with_pause(new_scene):
 
 @pytest.fixture(scope="module")
 def with_switchover(new_scene):
-    here = new_scene(**PATIENT)
+    here = new_scene(**PATIENT)  # SWITCHOVER is refused while the primary is suspected
 
     def announce():
         assert order(here.weir, "SWITCHOVER shop TIMEOUT 120s") == ""

@@ -487,13 +487,14 @@ def test_nobody_leaves_while_patroni_does_not_tell_who_there_is(calm, patroni, w
 @pytest.mark.parametrize("loss", ["lock", "silence", "everybody's lock"])
 def test_a_primary_that_its_patroni_does_not_call_the_leader_is_not_written_to(calm, patroni, watch,
                                                                              loss):
-    pgweir = watch(calm, with_patroni(calm, patroni, calm.nodes))
+    pgweir = watch(calm, merged(with_patroni(calm, patroni, calm.nodes),
+                                {"cluster": {"main": PATIENT}}))
     pgweir.says("writes go to n1")
     if loss == "silence":
         patroni.mute = {1}
     else:
         patroni.leader = 2 if loss == "lock" else None
-    pgweir.says(r"n1 was .* and is now fenced \(read-only\)")
+    pgweir.says(r"n1 was primary and is now fenced \(read-only\)")
     patroni.leader, patroni.mute = 1, set()
     pgweir.says("writes go to n1")
 
